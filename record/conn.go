@@ -58,7 +58,8 @@ type Conn struct {
 }
 
 // ConnID computes a connection's id from the sensor's name, the endpoints and the capture
-// time of its first packet: the first eight bytes, big-endian, of the SHA-256 of
+// time of its first packet: the first eight bytes, big-endian, with the top bit cleared (databases'
+// 64-bit integers have a sign), of the SHA-256 of
 //
 //	sensor 0x00 lower endpoint 0x00 higher endpoint 0x00 microseconds since 1970 in decimal
 //
@@ -77,7 +78,7 @@ func ConnID(sensor string, a, b netip.AddrPort, first Time) uint64 {
 	buf = append(buf, 0)
 	buf = strconv.AppendInt(buf, int64(first), 10)
 	sum := sha256.Sum256(buf)
-	return binary.BigEndian.Uint64(sum[:8])
+	return binary.BigEndian.Uint64(sum[:8]) &^ (1 << 63)
 }
 
 // SetNetwork names the network that the connection's messages are of. It is called by decode, before the
