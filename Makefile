@@ -1,0 +1,35 @@
+# make demo and make test do all of their set-up: see README.md.
+
+FUZZTIME ?= 10s
+
+.PHONY: help demo test build bench lint fuzz clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: ## install what is missing, build, replay the fixtures into an embedded database, show who announced first
+	@scripts/demo
+
+test: ## install what is missing, start a throwaway Postgres, run every test
+	@scripts/need test
+	@scripts/with-postgres scripts/test
+
+build: ## build the commands into bin/
+	@scripts/need build
+	@mkdir -p bin
+	go build -trimpath -o bin/ ./cmd/...
+
+bench: ## run the benchmarks, with a throwaway Postgres
+	@scripts/need test
+	@scripts/with-postgres go test -run '^$$' -bench . -benchmem -timeout 1h ./...
+
+lint: ## gofmt -s, go vet, staticcheck, go mod tidy -diff
+	@scripts/need build
+	@scripts/lint
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@scripts/need build
+	@scripts/fuzz $(FUZZTIME)
+
+clean: ## remove what make build and make demo made
+	rm -rf bin
