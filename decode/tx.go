@@ -41,7 +41,7 @@ func parseTx(b []byte, net string, r *record.Tx) error {
 		return errMalformed
 	}
 	t.Size = len(b) - c.left()
-	base := 4 + len(body) + 4 // size without witnesses
+	base := 4 + len(body) + 4  // size without witnesses
 	t.Weight = 3*base + t.Size // BIP 141: three times the size without witnesses, once the whole
 	t.WTxID = doubleHash(b[:t.Size])
 	t.TxID = t.WTxID
