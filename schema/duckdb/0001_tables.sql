@@ -1,0 +1,194 @@
+-- The tables and views of btcsniff in DuckDB: those of the Postgres schema, which explains the words, for one writer.
+-- Announcements are stored one a row, since columns compress well here.
+
+CREATE SEQUENCE sensor_id;
+CREATE TABLE sensor (
+    id   INTEGER PRIMARY KEY DEFAULT nextval('sensor_id'),
+    name VARCHAR NOT NULL UNIQUE
+);
+
+CREATE SEQUENCE capture_id;
+CREATE TABLE capture (
+    id       INTEGER PRIMARY KEY DEFAULT nextval('capture_id'),
+    sensor   INTEGER     NOT NULL,
+    name     VARCHAR     NOT NULL,
+    first_at TIMESTAMPTZ NOT NULL,
+    digest   BLOB        NOT NULL,
+    complete BOOLEAN     NOT NULL DEFAULT false,
+    ledger   JSON,
+    UNIQUE (sensor, first_at, digest)
+);
+
+CREATE TABLE capture_file (
+    capture  INTEGER NOT NULL,
+    name     VARCHAR NOT NULL,
+    size     BIGINT  NOT NULL,
+    packets  BIGINT  NOT NULL,
+    first_at TIMESTAMPTZ,
+    last_at  TIMESTAMPTZ,
+    problem  VARCHAR,
+    PRIMARY KEY (capture, name)
+);
+
+CREATE SEQUENCE batch_id;
+CREATE TABLE batch (
+    id           BIGINT      PRIMARY KEY DEFAULT nextval('batch_id'),
+    capture      INTEGER     NOT NULL,
+    seq          BIGINT      NOT NULL,
+    digest       BLOB        NOT NULL,
+    records      BIGINT      NOT NULL,
+    committed_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    UNIQUE (capture, digest)
+);
+
+CREATE TABLE connection (
+    id           BIGINT      PRIMARY KEY,
+    capture      INTEGER     NOT NULL,
+    a_address    VARCHAR     NOT NULL,
+    a_port       INTEGER     NOT NULL,
+    b_address    VARCHAR     NOT NULL,
+    b_port       INTEGER     NOT NULL,
+    local_a      BOOLEAN     NOT NULL,
+    local_b      BOOLEAN     NOT NULL,
+    opener_known BOOLEAN     NOT NULL,
+    peer_address VARCHAR     NOT NULL,
+    peer_port    INTEGER     NOT NULL,
+    peer_name    VARCHAR,
+    network      VARCHAR,
+    opened_at    TIMESTAMPTZ NOT NULL,
+    closed_at    TIMESTAMPTZ,
+    start        VARCHAR,
+    transport    VARCHAR,
+    handshake_rtt_us BIGINT,
+    user_agent   VARCHAR,
+    a_segments   BIGINT, a_bytes BIGINT, a_retransmitted BIGINT, a_lost BIGINT, a_resyncs BIGINT, a_messages BIGINT,
+    b_segments   BIGINT, b_bytes BIGINT, b_retransmitted BIGINT, b_lost BIGINT, b_resyncs BIGINT, b_messages BIGINT
+);
+
+-- inv_row is what is stored of an announcement; the view inv adds the peer.
+CREATE TABLE inv_row (
+    seen_at       TIMESTAMPTZ NOT NULL,
+    first_byte_at TIMESTAMPTZ NOT NULL,
+    capture       INTEGER     NOT NULL,
+    conn          BIGINT      NOT NULL,
+    from_b        BOOLEAN     NOT NULL,
+    outbound      BOOLEAN     NOT NULL,
+    pos           BIGINT      NOT NULL,
+    index         INTEGER     NOT NULL,
+    count         INTEGER     NOT NULL,
+    type          BIGINT      NOT NULL,
+    hash          BLOB        NOT NULL
+);
+
+CREATE TABLE tx (
+    capture       INTEGER     NOT NULL,
+    conn          BIGINT      NOT NULL,
+    from_b        BOOLEAN     NOT NULL,
+    outbound      BOOLEAN     NOT NULL,
+    pos           BIGINT      NOT NULL,
+    seen_at       TIMESTAMPTZ NOT NULL,
+    first_byte_at TIMESTAMPTZ NOT NULL,
+    txid          BLOB        NOT NULL,
+    wtxid         BLOB        NOT NULL,
+    version       INTEGER     NOT NULL,
+    lock_time     BIGINT      NOT NULL,
+    size          INTEGER     NOT NULL,
+    weight        INTEGER     NOT NULL
+);
+
+CREATE TABLE tx_input (
+    capture   INTEGER     NOT NULL,
+    conn      BIGINT      NOT NULL,
+    from_b    BOOLEAN     NOT NULL,
+    pos       BIGINT      NOT NULL,
+    seen_at   TIMESTAMPTZ NOT NULL,
+    txid      BLOB        NOT NULL,
+    index     INTEGER     NOT NULL,
+    prev_txid BLOB        NOT NULL,
+    prev_vout BIGINT      NOT NULL,
+    sequence  BIGINT      NOT NULL
+);
+
+CREATE TABLE tx_output (
+    capture     INTEGER     NOT NULL,
+    conn        BIGINT      NOT NULL,
+    from_b      BOOLEAN     NOT NULL,
+    pos         BIGINT      NOT NULL,
+    seen_at     TIMESTAMPTZ NOT NULL,
+    txid        BLOB        NOT NULL,
+    index       INTEGER     NOT NULL,
+    value       BIGINT      NOT NULL,
+    script_type VARCHAR     NOT NULL,
+    address     VARCHAR
+);
+
+CREATE TABLE block (
+    capture       INTEGER     NOT NULL,
+    conn          BIGINT      NOT NULL,
+    from_b        BOOLEAN     NOT NULL,
+    outbound      BOOLEAN     NOT NULL,
+    pos           BIGINT      NOT NULL,
+    seen_at       TIMESTAMPTZ NOT NULL,
+    first_byte_at TIMESTAMPTZ NOT NULL,
+    index         INTEGER     NOT NULL,
+    via           VARCHAR     NOT NULL,
+    hash          BLOB        NOT NULL,
+    prev          BLOB        NOT NULL
+);
+
+CREATE TABLE ping (
+    capture       INTEGER     NOT NULL,
+    conn          BIGINT      NOT NULL,
+    from_b        BOOLEAN     NOT NULL,
+    outbound      BOOLEAN     NOT NULL,
+    pos           BIGINT      NOT NULL,
+    seen_at       TIMESTAMPTZ NOT NULL,
+    first_byte_at TIMESTAMPTZ NOT NULL,
+    nonce         UBIGINT     NOT NULL
+);
+
+CREATE TABLE pong (
+    capture       INTEGER     NOT NULL,
+    conn          BIGINT      NOT NULL,
+    from_b        BOOLEAN     NOT NULL,
+    outbound      BOOLEAN     NOT NULL,
+    pos           BIGINT      NOT NULL,
+    seen_at       TIMESTAMPTZ NOT NULL,
+    first_byte_at TIMESTAMPTZ NOT NULL,
+    nonce         UBIGINT     NOT NULL,
+    rtt_us        BIGINT
+);
+
+CREATE TABLE version (
+    capture       INTEGER     NOT NULL,
+    conn          BIGINT      NOT NULL,
+    from_b        BOOLEAN     NOT NULL,
+    outbound      BOOLEAN     NOT NULL,
+    pos           BIGINT      NOT NULL,
+    seen_at       TIMESTAMPTZ NOT NULL,
+    first_byte_at TIMESTAMPTZ NOT NULL,
+    protocol      INTEGER     NOT NULL,
+    services      UBIGINT     NOT NULL,
+    claimed_at    TIMESTAMPTZ,
+    addr_recv     VARCHAR,
+    addr_from     VARCHAR,
+    nonce         UBIGINT     NOT NULL,
+    user_agent    VARCHAR     NOT NULL,
+    start_height  INTEGER     NOT NULL,
+    relay         BOOLEAN     NOT NULL
+);
+
+CREATE TABLE addr (
+    capture       INTEGER     NOT NULL,
+    conn          BIGINT      NOT NULL,
+    from_b        BOOLEAN     NOT NULL,
+    outbound      BOOLEAN     NOT NULL,
+    pos           BIGINT      NOT NULL,
+    seen_at       TIMESTAMPTZ NOT NULL,
+    first_byte_at TIMESTAMPTZ NOT NULL,
+    index         INTEGER     NOT NULL,
+    address       VARCHAR     NOT NULL,
+    port          INTEGER     NOT NULL,
+    services      UBIGINT     NOT NULL,
+    last_seen     TIMESTAMPTZ
+);
