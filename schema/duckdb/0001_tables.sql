@@ -1,5 +1,5 @@
 -- The tables and views of btcsniff in DuckDB: those of the Postgres schema, which explains the words, for one writer.
--- Announcements are stored one a row, since columns compress well here.
+-- There are no foreign keys, and indexes only where a rule needs one: columns are scanned fast, and all this would slow down the writer.
 
 CREATE SEQUENCE sensor_id;
 CREATE TABLE sensor (
@@ -65,8 +65,16 @@ CREATE TABLE connection (
     b_segments   BIGINT, b_bytes BIGINT, b_retransmitted BIGINT, b_lost BIGINT, b_resyncs BIGINT, b_messages BIGINT
 );
 
--- inv_row is what is stored of an announcement; the view inv adds the peer.
-CREATE TABLE inv_row (
+-- The dictionary of announced items. An item that comes again much later, or in another run, may have a second row with another id.
+CREATE TABLE item (
+    id   BIGINT NOT NULL,
+    type BIGINT NOT NULL,
+    hash BLOB   NOT NULL
+);
+
+-- One row an inv message, with the ids of what it announces: 2 to 4 bytes an announcement, where a row for each takes 5 to 40. The
+-- view inv unpacks this.
+CREATE TABLE inv_message (
     seen_at       TIMESTAMPTZ NOT NULL,
     first_byte_at TIMESTAMPTZ NOT NULL,
     capture       INTEGER     NOT NULL,
@@ -74,10 +82,7 @@ CREATE TABLE inv_row (
     from_b        BOOLEAN     NOT NULL,
     outbound      BOOLEAN     NOT NULL,
     pos           BIGINT      NOT NULL,
-    index         INTEGER     NOT NULL,
-    count         INTEGER     NOT NULL,
-    type          BIGINT      NOT NULL,
-    hash          BLOB        NOT NULL
+    items         BIGINT[]    NOT NULL
 );
 
 CREATE TABLE tx (

@@ -1,16 +1,24 @@
 -- Views for people, with the columns of the Postgres ones.
 
--- As in Postgres: encode(hash, 'hex') is what block explorers show, and decode() reads it.
-CREATE MACRO encode(bytes, format) AS lower(hex(bytes));
-CREATE MACRO decode(digits, format) AS unhex(digits);
+-- As in Postgres: encode(hash, 'hex') is what block explorers show, and decode() reads it. With one argument they are DuckDB's own.
+CREATE MACRO encode(bytes, format) AS
+    CASE WHEN format = 'hex' THEN lower(hex(bytes)) ELSE error('encode: the only format is hex') END,
+    (string) AS system.main.encode(string);
+CREATE MACRO decode(digits, format) AS
+    CASE WHEN format = 'hex' THEN unhex(digits) ELSE error('decode: the only format is hex') END,
+    (bytes) AS system.main.decode(bytes);
 
 CREATE VIEW inv AS
-SELECT r.seen_at, r.first_byte_at, r.capture, r.conn, r.from_b, r.outbound, r.pos, r.index, r.count, r.type, r.hash,
-       CASE WHEN r.from_b = r.outbound THEN k.a_address ELSE k.b_address END AS peer_address,
-       CASE WHEN r.from_b = r.outbound THEN k.a_port ELSE k.b_port END       AS peer_port,
+SELECT m.seen_at, m.first_byte_at, m.capture, m.conn, m.from_b, m.outbound, m.pos, m.index, m.count, i.type, i.hash,
+       CASE WHEN m.from_b = m.outbound THEN k.a_address ELSE k.b_address END AS peer_address,
+       CASE WHEN m.from_b = m.outbound THEN k.a_port ELSE k.b_port END       AS peer_port,
        k.peer_name,
-       time_bucket(INTERVAL 1 MINUTE, r.seen_at) AS minute
-FROM inv_row r LEFT JOIN connection k ON k.id = r.conn;
+       time_bucket(INTERVAL 1 MINUTE, m.seen_at) AS minute
+FROM (SELECT seen_at, first_byte_at, capture, conn, from_b, outbound, pos, len(items)::INTEGER AS count,
+             unnest(items) AS item, (generate_subscripts(items, 1) - 1)::INTEGER AS index
+      FROM inv_message) m
+     JOIN item i ON i.id = m.item
+     LEFT JOIN connection k ON k.id = m.conn;
 
 CREATE VIEW announcement AS
 SELECT seen_at, peer_address, peer_port, peer_name, NULL::VARCHAR AS country, type, encode(hash, 'hex') AS hash, conn, capture,
@@ -19,9 +27,13 @@ FROM inv
 WHERE NOT outbound;
 
 CREATE VIEW sighting AS
-SELECT hash, min(seen_at) AS seen_at, conn FROM inv_row
-WHERE type IN (1, 5, 1073741825) AND NOT outbound
-GROUP BY hash, conn
+SELECT i.hash, min(m.seen_at) AS seen_at, m.conn
+FROM (SELECT conn, item, min(seen_at) AS seen_at
+      FROM (SELECT conn, unnest(items) AS item, seen_at FROM inv_message WHERE NOT outbound)
+      GROUP BY conn, item) m
+     JOIN item i ON i.id = m.item
+WHERE i.type IN (1, 5, 1073741825)
+GROUP BY i.hash, m.conn
 UNION ALL
 SELECT wtxid, seen_at, conn FROM tx WHERE NOT outbound;
 
