@@ -1,0 +1,56 @@
+package capture
+
+import (
+	"io"
+	"os"
+)
+
+// A disk reads a file on disk from its beginning. After io.EOF it may be read again: the file may have grown.
+type disk struct {
+	path string
+	keep bool // hold it open between reads
+	f    *os.File
+	off  int64
+}
+
+func (d *disk) Read(b []byte) (int, error) {
+	if d.f == nil {
+		f, err := os.Open(d.path)
+		if err != nil {
+			return 0, err
+		}
+		d.f = f
+	}
+	n, err := d.f.ReadAt(b, d.off)
+	d.off += int64(n)
+	if !d.keep {
+		d.close()
+	}
+	if n > 0 && err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+func (d *disk) close() {
+	if d.f != nil {
+		_ = d.f.Close() // it was only read
+		d.f = nil
+	}
+}
+
+// A feed is what a group's reader reads: it counts, and looks at the context.
+type feed struct {
+	g   *group
+	src io.Reader
+}
+
+func (f *feed) Read(b []byte) (int, error) {
+	f.g.flush()
+	if err := f.g.from.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := f.src.Read(b)
+	f.g.bytes += int64(n)
+	return n, err
+}
