@@ -1,0 +1,84 @@
+package decode
+
+import "btcsniff/record"
+
+// message takes a message of total bytes whose checksum is right, and which began at s.start and was captured from s.first to s.latest.
+// payload is borrowed; of a block it is only the beginning.
+func (s *stream) message(h *header, payload []byte, total int) {
+	if !s.c.known() {
+		n, _ := s.c.d.network(h.magic[:])
+		s.c.recognise(n)
+	}
+	s.count(h, total, s.record(h, payload))
+}
+
+// count counts a message; wellFormed is false if its payload is not of its command's form.
+func (s *stream) count(h *header, total int, wellFormed bool) {
+	s.messages++
+	c := s.c.d.command(h.cmd())
+	c.Messages++
+	c.Bytes += uint64(total)
+	if !wellFormed {
+		c.Malformed++
+	}
+}
+
+// record makes the records of a message. It returns false if the payload is malformed; then there are none.
+func (s *stream) record(h *header, payload []byte) bool {
+	m := record.Meta{Conn: s.c.rec, SeenAt: s.latest, FirstByteAt: s.first, Pos: s.start, FromB: s.fromB}
+	d := s.c.d
+	out := d.cfg.Out
+	var err error
+	switch string(h.cmd()) {
+	case "inv":
+		if d.vects, err = parseInv(d.vects[:0], payload); err == nil && len(d.vects) > 0 {
+			out.Inv(m, d.vects)
+		}
+	case "tx":
+		r := record.Tx{Meta: m}
+		if err = parseTx(payload, s.c.network.Name, &r); err == nil {
+			out.Tx(r)
+		}
+	case "ping":
+		r := record.Ping{Meta: m}
+		if r.Nonce, err = parseNonce(payload); err == nil {
+			s.c.ping(r)
+		}
+	case "pong":
+		if len(payload) == 0 {
+			return false
+		}
+		r := record.Pong{Meta: m}
+		if r.Nonce, err = parseNonce(payload); err == nil {
+			s.c.pong(r)
+		}
+	case "version":
+		r := record.Version{Meta: m}
+		if err = parseVersion(payload, &r); err == nil {
+			s.c.agents[s.side()] = r.UserAgent
+			out.Version(r)
+		}
+	case "addr", "addrv2":
+		parse := parseAddr
+		if h.is("addrv2") {
+			parse = parseAddrV2
+		}
+		err = parse(payload, func(r record.Addr) {
+			r.Meta = m
+			out.Addr(r)
+		})
+	case "headers":
+		err = parseHeaders(payload, func(r record.Block) {
+			r.Meta = m
+			out.Block(r)
+		})
+	case "cmpctblock", "block":
+		if len(payload) < blockHeaderSize {
+			return false
+		}
+		r := record.Block{Meta: m, Via: string(h.cmd())}
+		r.Hash, r.Prev = blockHash(payload[:blockHeaderSize])
+		out.Block(r)
+	}
+	return err == nil
+}

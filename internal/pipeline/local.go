@@ -1,0 +1,178 @@
+package pipeline
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+
+	"btcsniff/capture"
+	"btcsniff/segment"
+)
+
+// A LocalAddr is an address of the observed node.
+type LocalAddr struct {
+	Prefix netip.Prefix
+	Reason string // how it is known
+}
+
+// locals are the observed node's addresses.
+type locals struct {
+	addrs []LocalAddr
+}
+
+func (l *locals) contains(a netip.Addr) bool {
+	for i := range l.addrs {
+		if l.addrs[i].Prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *locals) list() []LocalAddr { return slices.Clone(l.addrs) }
+
+func (l *locals) add(p netip.Prefix, reason string) {
+	l.addrs = append(l.addrs, LocalAddr{p, reason})
+}
+
+// How much of a capture is looked at before its first record is made, to work out which addresses are local.
+const (
+	headPackets = 32 << 10
+	headBytes   = 16 << 20
+)
+
+// A head is the first packets, copied.
+type head struct {
+	packets []capture.Packet
+}
+
+// locate works out the local addresses. It returns the packets that it read for that, and the error that
+// ended reading, if one did.
+func (r *run) locate(ctx context.Context) (head, error) {
+	var h head
+	if r.cfg.Local != nil {
+		for _, p := range r.cfg.Local {
+			r.local.add(p, "given")
+		}
+		return h, nil
+	}
+	ev := newEvidence()
+	var dis segment.Dissector
+	var seg segment.Segment
+	var err error
+	for size := 0; len(h.packets) < headPackets && size < headBytes; {
+		var p capture.Packet
+		if err = r.src.Next(ctx, &p); err != nil {
+			break
+		}
+		if p.Data != nil && dis.Packet(uint32(p.Link), p.Data, p.Len, p.Time, &seg) == segment.Found {
+			ev.segment(&seg)
+		}
+		size += len(p.Data)
+		p.Data = bytes.Clone(p.Data)
+		h.packets = append(h.packets, p)
+	}
+	ev.conclude(&r.local)
+	if errors.Is(err, io.EOF) {
+		err = io.EOF
+	}
+	return h, err
+}
+
+// evidence is what packets tell about which addresses are local.
+type evidence struct {
+	peers map[netip.Addr]map[netip.Addr]bool // with whom each address talks
+	sent  map[netip.Addr]bool                // sources of packets that the capturing host sent, by the link layer
+	worn  map[netip.Addr]bool                // sources of packets that passed a router
+	seen  int
+}
+
+func newEvidence() *evidence {
+	return &evidence{peers: map[netip.Addr]map[netip.Addr]bool{}, sent: map[netip.Addr]bool{}, worn: map[netip.Addr]bool{}}
+}
+
+func (e *evidence) segment(s *segment.Segment) {
+	src, dst := s.Src.Addr(), s.Dst.Addr()
+	if s.Sent {
+		e.sent[src] = true
+	}
+	// A node sends with 64, 128 or 255 hops to live; every router on the way takes one off.
+	if s.TTL != 64 && s.TTL != 128 && s.TTL != 255 {
+		e.worn[src] = true
+	}
+	e.pair(src, dst)
+	e.pair(dst, src)
+}
+
+func (e *evidence) pair(a, b netip.Addr) {
+	m := e.peers[a]
+	if m == nil {
+		m = map[netip.Addr]bool{}
+		e.peers[a] = m
+	}
+	m[b] = true
+}
+
+// conclude names the local addresses: loopback ones; those that the link layer says; those that talk with
+// nearly all others; and where just two addresses talk, the one whose packets passed no router.
+func (e *evidence) conclude(l *locals) {
+	addrs := make([]netip.Addr, 0, len(e.peers))
+	for a := range e.peers {
+		addrs = append(addrs, a)
+	}
+	slices.SortFunc(addrs, func(x, y netip.Addr) int {
+		return cmp.Or(cmp.Compare(len(e.peers[y]), len(e.peers[x])), x.Compare(y))
+	})
+	found := map[netip.Addr]bool{}
+	add := func(a netip.Addr, reason string) {
+		if !found[a] {
+			found[a] = true
+			l.add(netip.PrefixFrom(a, a.BitLen()), reason)
+		}
+	}
+	for _, a := range addrs {
+		switch {
+		case a.IsLoopback():
+			add(a, "loopback")
+		case e.sent[a]:
+			add(a, "the capturing host sent its packets")
+		}
+	}
+	if len(e.sent) > 0 {
+		return
+	}
+	for _, a := range addrs { // busiest first
+		left := 0
+		for p := range e.peers[a] {
+			if !found[p] {
+				left++
+			}
+		}
+		switch {
+		case found[a]:
+		case left > 1 && e.hub(a, found):
+			add(a, fmt.Sprintf("has connections with %d other addresses", len(e.peers[a])))
+		case left == 1 && len(e.peers[a]) == 1 && !e.worn[a]:
+			for p := range e.peers[a] {
+				if e.worn[p] && len(e.peers[p]) == 1 {
+					add(a, fmt.Sprintf("its packets passed no router, those of %s did", p))
+				}
+			}
+		}
+	}
+}
+
+// hub says whether a is the centre of its connections: those that it talks with talk with no more others than it does.
+func (e *evidence) hub(a netip.Addr, found map[netip.Addr]bool) bool {
+	for p := range e.peers[a] {
+		if !found[p] && len(e.peers[p]) >= len(e.peers[a]) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,93 @@
+package pipeline
+
+import (
+	"btcsniff/record"
+	"btcsniff/sink"
+)
+
+// An output hands a capture's records to every queue and counts them. It is a decode.Recorder.
+type output struct {
+	lanes  []*sink.Lane
+	counts [record.NumKinds]uint64
+}
+
+func newOutput(c *record.Capture, queues []*sink.Queue) *output {
+	o := &output{}
+	for _, q := range queues {
+		o.lanes = append(o.lanes, q.Lane(c))
+	}
+	return o
+}
+
+func (o *output) advance(now record.Time) {
+	for _, l := range o.lanes {
+		l.Advance(now)
+	}
+}
+
+// made is the number of records of each kind.
+func (o *output) made() map[string]uint64 {
+	m := map[string]uint64{}
+	for k, n := range o.counts {
+		if n > 0 {
+			m[record.Kind(k).String()] = n
+		}
+	}
+	return m
+}
+
+func (o *output) Inv(m record.Meta, vects []record.InvVect) {
+	o.counts[record.KindInv] += uint64(len(vects))
+	for _, l := range o.lanes {
+		l.Inv(m, vects)
+	}
+}
+
+func (o *output) Tx(r record.Tx) {
+	o.counts[record.KindTx]++
+	for _, l := range o.lanes {
+		l.Tx(r)
+	}
+}
+
+func (o *output) Block(r record.Block) {
+	o.counts[record.KindBlock]++
+	for _, l := range o.lanes {
+		l.Block(r)
+	}
+}
+
+func (o *output) Ping(r record.Ping) {
+	o.counts[record.KindPing]++
+	for _, l := range o.lanes {
+		l.Ping(r)
+	}
+}
+
+func (o *output) Pong(r record.Pong) {
+	o.counts[record.KindPong]++
+	for _, l := range o.lanes {
+		l.Pong(r)
+	}
+}
+
+func (o *output) Version(r record.Version) {
+	o.counts[record.KindVersion]++
+	for _, l := range o.lanes {
+		l.Version(r)
+	}
+}
+
+func (o *output) Addr(r record.Addr) {
+	o.counts[record.KindAddr]++
+	for _, l := range o.lanes {
+		l.Addr(r)
+	}
+}
+
+func (o *output) Conn(r record.ConnEnd) {
+	o.counts[record.KindConn]++
+	for _, l := range o.lanes {
+		l.Conn(r)
+	}
+}

@@ -1,0 +1,247 @@
+package sink
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"btcsniff/record"
+)
+
+// QueueOptions says how a Queue makes batches. Zero fields mean the default that is named.
+type QueueOptions struct {
+	Name   string        // of the sink, for errors
+	Batch  int           // records in a full batch; 50,000
+	Depth  int           // full batches that may wait; 4
+	MaxAge time.Duration // of capture time: a batch is sent no later than this; 1 s
+	// Mixed puts the records of all captures into one sequence of batches, in the order in which they were made. Otherwise
+	// each capture has its own, the same in every run.
+	Mixed bool
+	Fail  context.CancelCauseFunc // called with the sink's first error; may be nil
+}
+
+// A Queue carries records from the decoding goroutine to the Sink's. It is bounded: when it is full, decoding waits,
+// and behind a live source the kernel drops and counts.
+type Queue struct {
+	sink Sink
+	opt  QueueOptions
+	work chan item          // closed by Close; when it is full, decoding waits
+	free chan *record.Batch // empty batches, to be used again; when it is full, they are dropped
+	done chan struct{}      // closed when the sink's goroutine ends
+
+	mixed *lot // with Mixed, what all lanes fill
+	lanes []*Lane
+
+	mu    sync.Mutex
+	stats QueueStats
+	err   error // the sink's first
+}
+
+// QueueStats counts records. Every record that was made is in Stored, Added or Lost, or still waits.
+type QueueStats struct {
+	Made     uint64 // taken from decoding
+	Added    uint64 // new in the sink
+	Stored   uint64 // found to be stored already, by an earlier run
+	Lost     uint64 // made but not written, because the sink failed
+	Batches  uint64 // written
+	Captures uint64 // of which the sink had records already when they began
+}
+
+// An item is one thing for the sink to do.
+type item struct {
+	batch   *record.Batch   // to write; or nil
+	capture *record.Capture // that the item is about; nil for a mixed batch
+	ledger  *record.Ledger  // if not nil: the capture has ended
+	files   []record.File
+}
+
+// NewQueue starts the Sink's goroutine. ctx bounds its writes; it should outlive the context that ends reading, so
+// that what was read is still stored.
+func NewQueue(ctx context.Context, s Sink, opt QueueOptions) *Queue {
+	opt.Batch = cmp.Or(opt.Batch, 50_000)
+	opt.Depth = cmp.Or(opt.Depth, 4)
+	opt.MaxAge = cmp.Or(opt.MaxAge, time.Second)
+	q := &Queue{
+		sink: s, opt: opt,
+		work: make(chan item, opt.Depth),
+		free: make(chan *record.Batch, opt.Depth+1),
+		done: make(chan struct{}),
+	}
+	if opt.Mixed {
+		q.mixed = &lot{q: q}
+	}
+	go q.run(ctx)
+	return q
+}
+
+// Lane returns the entrance for one capture's records.
+func (q *Queue) Lane(c *record.Capture) *Lane {
+	l := &Lane{lot: q.mixed, capture: c}
+	if l.lot == nil {
+		l.lot = &lot{q: q, capture: c}
+	}
+	l.Batch = l.lot.open()
+	q.lanes = append(q.lanes, l)
+	q.work <- item{capture: c}
+	return l
+}
+
+// Stats returns the counts so far; it may be called by any goroutine.
+func (q *Queue) Stats() QueueStats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stats
+}
+
+// Close sends what is left, waits until it is written, closes the sink and returns the first error.
+func (q *Queue) Close() error {
+	for _, l := range q.lanes {
+		l.lot.send()
+	}
+	close(q.work)
+	<-q.done
+	if err := q.sink.Close(); err != nil {
+		q.fail(err)
+	}
+	return q.err
+}
+
+// A lot is a sequence of batches.
+type lot struct {
+	q       *Queue
+	capture *record.Capture
+	batch   *record.Batch // being filled
+	seq     uint64
+	since   record.Time // capture time since which it has records; 0: it has none
+}
+
+// open returns the batch that is being filled.
+func (l *lot) open() *record.Batch {
+	if l.batch == nil {
+		select {
+		case l.batch = <-l.q.free:
+		default:
+			l.batch = new(record.Batch)
+		}
+		l.batch.Capture, l.batch.Seq = l.capture, l.seq
+		l.seq++
+	}
+	return l.batch
+}
+
+// send hands the batch over, unless it is empty.
+func (l *lot) send() {
+	if l.batch == nil || l.batch.Len() == 0 {
+		return
+	}
+	q := l.q
+	q.mu.Lock()
+	q.stats.Made += uint64(l.batch.Len())
+	q.mu.Unlock()
+	q.work <- item{batch: l.batch, capture: l.capture}
+	l.batch, l.since = nil, 0
+	b := l.open()
+	for _, lane := range q.lanes {
+		if lane.lot == l {
+			lane.Batch = b
+		}
+	}
+}
+
+// A Lane takes the records of one capture: it is a decode.Recorder.
+type Lane struct {
+	*record.Batch // the one that is being filled
+	lot           *lot
+	capture       *record.Capture
+}
+
+// Advance says that the capture's time has reached now. Where batches end depends on the capture alone.
+func (l *Lane) Advance(now record.Time) {
+	n := l.Len()
+	if n == 0 {
+		return
+	}
+	t := l.lot
+	if t.since == 0 {
+		t.since = now
+	}
+	if n >= t.q.opt.Batch || now.Sub(t.since) >= t.q.opt.MaxAge {
+		t.send()
+	}
+}
+
+// End says that the capture's records are complete.
+func (l *Lane) End(ledger *record.Ledger, files []record.File) {
+	l.lot.send()
+	l.lot.q.work <- item{capture: l.capture, ledger: ledger, files: files}
+}
+
+// run is the sink's goroutine. After the first error it only empties the queue.
+func (q *Queue) run(ctx context.Context) {
+	defer close(q.done)
+	for it := range q.work {
+		if q.err == nil {
+			q.do(ctx, it)
+		} else if it.batch != nil {
+			q.count(func(s *QueueStats) { s.Lost += uint64(it.batch.Len()) })
+		}
+		if it.batch != nil {
+			it.batch.Reset()
+			select {
+			case q.free <- it.batch:
+			default:
+			}
+		}
+	}
+}
+
+func (q *Queue) do(ctx context.Context, it item) {
+	switch {
+	case it.batch != nil:
+		n := uint64(it.batch.Len())
+		added, err := q.sink.Write(ctx, it.batch)
+		if err != nil {
+			q.count(func(s *QueueStats) { s.Lost += n })
+			q.fail(err)
+			return
+		}
+		q.count(func(s *QueueStats) {
+			s.Added += added
+			s.Stored += n - added
+			s.Batches++
+		})
+	case it.ledger != nil:
+		if err := q.sink.End(ctx, it.capture, it.ledger, it.files); err != nil {
+			q.fail(err)
+		}
+	default:
+		stored, err := q.sink.Begin(ctx, it.capture)
+		if err != nil {
+			q.fail(err)
+		} else if stored > 0 {
+			q.count(func(s *QueueStats) { s.Captures++ })
+		}
+	}
+}
+
+func (q *Queue) count(f func(*QueueStats)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f(&q.stats)
+}
+
+// fail notes the sink's first error. It is called by the sink's goroutine, and by Close after that has ended.
+func (q *Queue) fail(err error) {
+	if q.err != nil {
+		return
+	}
+	if q.opt.Name != "" {
+		err = fmt.Errorf("%s: %w", q.opt.Name, err)
+	}
+	q.err = err
+	if q.opt.Fail != nil {
+		q.opt.Fail(err)
+	}
+}
