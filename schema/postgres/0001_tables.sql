@@ -93,7 +93,7 @@ CREATE TABLE item (
 CREATE INDEX item_hex ON item USING hash (encode(hash, 'hex'));
 
 -- The inv messages of one batch and minute, packed: about 4 bytes an announcement where rows would take 80.
--- Message m is conn[m], from_b[m], ...; its announcements are numbered start[m], start[m]+1, ... from 0 within the chunk.
+-- Message m is conn[m], from_b[m], ...; its announcements are numbered from start[m] to start[m+1]-1, within the chunk.
 -- items[i] is announced by the numbers entry[till[i-1]+1 .. till[i]] + 32768. The view inv unpacks this.
 CREATE TABLE inv_chunk (
     capture  int         NOT NULL,
@@ -108,7 +108,6 @@ CREATE TABLE inv_chunk (
     seen     int[]       NOT NULL, -- seen_at, in microseconds after minute
     taken    bigint[]    NOT NULL, -- seen_at less first_byte_at, in microseconds
     start    int[]       NOT NULL,
-    size     int[]       NOT NULL, -- how many announcements the message has
     items    bigint[]    NOT NULL, -- item.id, without duplicates
     till     int[]       NOT NULL,
     entry    smallint[]  NOT NULL

@@ -11,7 +11,7 @@ SELECT c.minute + d.seen[w.m] * interval '1 microsecond'                    AS s
        d.outbound[w.m]                                                      AS outbound,
        d.pos[w.m]                                                           AS pos,
        e.n + 32768 - d.start[w.m]                                           AS index,
-       d.size[w.m]                                                          AS count,
+       coalesce(d.start[w.m + 1], cardinality(d.entry)) - d.start[w.m]      AS count,
        i.type,
        i.hash,
        CASE WHEN d.from_b[w.m] = d.outbound[w.m] THEN k.a_address ELSE k.b_address END AS peer_address,
@@ -21,7 +21,7 @@ SELECT c.minute + d.seen[w.m] * interval '1 microsecond'                    AS s
 FROM inv_chunk c
      -- [:] copies the arrays out of storage once; taking elements of the column would do that each time.
      CROSS JOIN LATERAL (SELECT c.conn[:] AS conn, c.from_b[:] AS from_b, c.outbound[:] AS outbound, c.pos[:] AS pos,
-                                c.seen[:] AS seen, c.taken[:] AS taken, c.start[:] AS start, c.size[:] AS size,
+                                c.seen[:] AS seen, c.taken[:] AS taken, c.start[:] AS start,
                                 c.entry[:] AS entry, 0 || c.till AS till OFFSET 0) d
      CROSS JOIN LATERAL unnest(c.items) WITH ORDINALITY AS u(item, i)
      JOIN item i ON i.id = u.item AND i.day = c.day AND c.items @> ARRAY[i.id]

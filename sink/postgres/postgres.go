@@ -1,0 +1,111 @@
+// Package postgres stores batches of records in Postgres: each batch in one transaction, with a row of its own that makes
+// storing it again add nothing. It packs announcements as package schema lays them out; which tables there are, and what
+// people see of them, it leaves to the SQL there.
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"btcsniff/record"
+	"btcsniff/sink"
+)
+
+// Options tune a Sink. The zero value is good.
+type Options struct {
+	// Items bounds how many announced items are remembered with their ids in the database; 0 means 65,536, about 20 MB. One
+	// that is forgotten costs a look-up in the database, nothing else.
+	Items int
+	// Waiting, if not nil, is called before each wait for a database that is away, with what is wrong, in one line.
+	Waiting func(err error, wait time.Duration)
+}
+
+// A Sink stores records in a Postgres database. It implements sink.Sink, is used by one goroutine, and has one connection to the
+// server, which it makes anew when it is lost.
+type Sink struct {
+	opt    Options
+	config *pgx.ConnConfig
+	target string // the database in words, without the password
+	writer int64  // random number of this run, in its batch rows
+	db     *pgx.Conn
+
+	captures map[*record.Capture]*capture
+	days     map[int32]bool // UTC days since 1970 that have their partitions
+	conns    recent[uint64, struct{}]
+	items    dictionary
+	tables   tables
+	chunks   []chunk // scratch of pack, with messages
+	chunkNo  uint64
+	messages []int32
+}
+
+// A capture is what the sink knows of one that was begun.
+type capture struct {
+	id     int32
+	last   int64 // greatest batch.id of it that is known
+	filter bool  // others have stored records of it: look at each record
+}
+
+var _ sink.Sink = (*Sink)(nil)
+
+// Open connects to the database that url names, a libpq URL or keyword string, and brings its tables up to date, in the first
+// schema of the connection's search path. An error is one line that says what, where and what to do; it never holds the password.
+func Open(ctx context.Context, url string, opt Options) (*Sink, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		// Not wrapped: the parser's errors quote the URL, and with some mistakes in it the password.
+		return nil, fmt.Errorf("postgres: this is no database URL: want postgres://user:password@host:port/database, " +
+			"with %%-escapes for special characters in the password, and files that it names must exist")
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "btcsniff"
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	s := &Sink{
+		opt: opt, config: config, target: target(config), writer: rand.Int64(),
+		captures: map[*record.Capture]*capture{}, days: map[int32]bool{}, tables: newTables(),
+	}
+	s.forget()
+	if err := s.connect(ctx); err != nil {
+		return nil, s.explain(err)
+	}
+	if err := Migrate(ctx, s.db); err != nil {
+		s.drop()
+		return nil, s.explain(err)
+	}
+	return s, nil
+}
+
+// Close ends the connection. Everything written is stored by then.
+func (s *Sink) Close() error {
+	s.drop()
+	return nil
+}
+
+// target names the database for error messages.
+func target(c *pgx.ConnConfig) string {
+	host := c.Host
+	if len(host) == 0 || host[0] != '/' && host[0] != '@' {
+		host = net.JoinHostPort(host, strconv.Itoa(int(c.Port)))
+	}
+	return fmt.Sprintf("postgres database %q on %s as user %q", c.Database, host, c.User)
+}
+
+// forget drops what was remembered of the database, part of which may have been rolled back.
+func (s *Sink) forget() {
+	items := s.opt.Items
+	if items <= 0 {
+		items = defaultItems
+	}
+	s.items.reset(items)
+	s.conns.reset(items)
+	clear(s.days)
+}
