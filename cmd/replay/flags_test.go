@@ -1,0 +1,133 @@
+package main
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"btcsniff/record"
+)
+
+func TestParseFlags(t *testing.T) {
+	duck := []target{{toDuckDB, "btcsniff.duckdb", "btcsniff.duckdb"}}
+	for _, c := range []struct {
+		name, args string
+		want       options
+	}{
+		{"a file", "a.pcap", options{paths: []string{"a.pcap"}, targets: duck}},
+		{"one or two dashes", "-sink null: --sink jsonl:- -", options{paths: []string{"-"}, targets: []target{{toNull, "", "null:"}, {toJSON, "-", "jsonl:-"}}}},
+		{"flags behind paths", "a.pcap -q b.pcap --sink=x.duckdb", options{
+			paths: []string{"a.pcap", "b.pcap"}, quiet: true, targets: []target{{toDuckDB, "x.duckdb", "x.duckdb"}},
+		}},
+		{"two dashes end the flags", "-v -- -q a.pcap", options{paths: []string{"-q", "a.pcap"}, verbose: true, targets: duck}},
+		{"two dashes behind a path", "a.pcap -- -q", options{paths: []string{"a.pcap", "-q"}, targets: duck}},
+		{"networks", "--network regtest --network F9BEB4D9 --network 01020304 a", options{
+			paths: []string{"a"}, targets: duck,
+			networks: []record.Network{
+				{Name: "regtest", Magic: [4]byte{0xfa, 0xbf, 0xb5, 0xda}},
+				{Name: "mainnet", Magic: [4]byte{0xf9, 0xbe, 0xb4, 0xd9}},
+				{Name: "01020304", Magic: [4]byte{1, 2, 3, 4}},
+			},
+		}},
+		{"local addresses", "--local 192.0.2.10 --local 198.51.100.7/24 --local fd77::1 --local ::ffff:192.0.2.11 a", options{
+			paths: []string{"a"}, targets: duck,
+			local: []netip.Prefix{
+				netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("198.51.100.0/24"),
+				netip.MustParsePrefix("fd77::1/128"), netip.MustParsePrefix("192.0.2.11/32"),
+			},
+		}},
+		{"the rest", "--sensor fra1 --memory 64M --log-format json a", options{paths: []string{"a"}, targets: duck, sensor: "fra1", memory: 64 << 20, json: true}},
+		{"password", "--sink postgres://u:secret@192.0.2.1/db a", options{
+			paths: []string{"a"}, targets: []target{{toPostgres, "postgres://u:secret@192.0.2.1/db", "postgres://u:xxxxx@192.0.2.1/db"}},
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := parseFlags(strings.Fields(c.args))
+			if err != nil {
+				t.Fatalf("parseFlags(%s): %v", c.args, err)
+			}
+			opts := cmp.Options{cmp.AllowUnexported(options{}, target{}), cmpopts.IgnoreFields(options{}, "sinks"), cmpopts.EquateComparable(netip.Prefix{})}
+			if diff := cmp.Diff(&c.want, got, opts); diff != "" {
+				t.Errorf("parseFlags(%s) (-want +got):\n%s", c.args, diff)
+			}
+		})
+	}
+}
+
+// Each usage error says what to type instead, and none shows a password.
+func TestUsageErrors(t *testing.T) {
+	for _, c := range []struct{ name, args, want string }{
+		{"no path", "-q", "no capture given: name files or directories"},
+		{"unknown flag", "--frob a", "-frob"},
+		{"flag of later", "--follow a", "-follow"},
+		{"no value", "a --sink", "flag needs an argument: -sink"},
+		{"sink without scheme", "--sink records a", "want postgres://"},
+		{"sink of another kind", "--sink mysql://u:secret@192.0.2.1/db a", "want postgres://"},
+		{"sink without a file", "--sink jsonl: a", "want postgres://"},
+		{"Postgres URL with a bad port", "--sink postgres://u:secret@192.0.2.1:x/db a", "no Postgres URL"},
+		{"Postgres URL with a bad escape", "--sink postgres://u:secret%zz@192.0.2.1/db a", "no Postgres URL"},
+		{"Postgres URL without slashes", "--sink postgres:secret a", "no Postgres URL"},
+		{"one sink twice", "--sink x.duckdb --sink duckdb:x.duckdb a", "is given twice"},
+		{"unknown network", "--network litecoin a", "want mainnet, testnet3"},
+		{"local host name", "--local localhost a", "want an address or a network"},
+		{"memory without number", "--memory lots a", "want a number of bytes"},
+		{"no memory", "--memory 0 a", "want a number of bytes"},
+		{"too much memory", "--memory 9999999999G a", "want a number of bytes"},
+		{"log format", "--log-format xml a", "want text or json"},
+		{"loud and quiet", "-v -q a", "give one"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := parseFlags(strings.Fields(c.args))
+			if exitCode(err) != 2 || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("parseFlags(%s) = %v, want a usage error of one line with %q and without passwords", c.args, err, c.want)
+			}
+		})
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"postgres://192.0.2.1/db", "postgres://192.0.2.1/db"},
+		{"postgres://u:secret@192.0.2.1:5432/db?sslmode=disable", "postgres://u:xxxxx@192.0.2.1:5432/db?sslmode=disable"},
+		{"postgres://u@/db?host=/tmp&password=secret", "postgres://u@/db?host=%2Ftmp&password=xxxxx"},
+		{"postgres:///db?sslpassword=secret", "postgres:///db?sslpassword=xxxxx"},
+		{"postgres://u:secret%zz@192.0.2.1/db", "postgres:..."},
+		{"postgres:secret", "postgres:..."},
+		{"mysql://u:secret@192.0.2.1/db", "mysql://u:xxxxx@192.0.2.1/db"},
+		{"records", "records"},
+	} {
+		if got := redact(c.in); got != c.want {
+			t.Errorf("redact(%s) = %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
+// TestReadme checks that the README's table of flags is what -h prints.
+func TestReadme(t *testing.T) {
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	newFlags(&options{}).VisitAll(func(f *flag.Flag) {
+		name, text := flagText(f)
+		want = append(want, strings.ReplaceAll("`"+name+"`  "+text, "|", `\|`))
+		if !strings.Contains(usage(), "\n  "+name+"\n") {
+			t.Errorf("-h doesn't show %s", name)
+		}
+	})
+	for line := range strings.Lines(string(page)) {
+		if strings.HasPrefix(line, "| `-") {
+			cells := strings.SplitN(strings.Trim(line, "| \n"), " | ", 2)
+			got = append(got, strings.Join(cells, "  "))
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("flags in README.md (-want +got):\n%s", diff)
+	}
+}

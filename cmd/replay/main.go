@@ -1,0 +1,78 @@
+// Command replay reads recorded captures of Bitcoin's peer-to-peer traffic and stores what the messages in them say: who
+// announced what, when, to the microsecond. It opens files and sinks, and talks to its user; the work is done in
+// internal/pipeline.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal finds the default again and stops the process at once
+	os.Exit(exitCode(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)))
+}
+
+// A usageError says what is wrong with the command line and what to type instead.
+type usageError struct{ error }
+
+// exitCode is the process's: 0 all done, 1 something failed, 2 wrong usage.
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, new(usageError)):
+		return 2
+	}
+	return 1
+}
+
+// run is the whole command. What went wrong has been written to stderr, one line each, when it returns; its error only
+// decides on the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	opt, err := parseFlags(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage())
+		return nil
+	case err != nil:
+		fmt.Fprintf(stderr, "replay: %v (replay -h shows all flags)\n", err)
+		return err
+	case opt.showVersion:
+		fmt.Fprintf(stdout, "replay (btcsniff) %s\n", version())
+		return nil
+	}
+	bar := newProgress(stderr, isTerminal(stderr) && !opt.quiet && !opt.json)
+	log := slog.New(newHandler(bar, opt))
+	if err := replay(ctx, opt, stdin, stdout, bar, log); err != nil {
+		for _, line := range errorLines(err) {
+			log.Error(line)
+		}
+		return err
+	}
+	return nil
+}
+
+// version is what the go command recorded of the source that this was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown version"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v += " " + s.Value
+		}
+	}
+	return v + " " + info.GoVersion
+}

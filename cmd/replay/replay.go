@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"btcsniff/capture"
+	"btcsniff/internal/pipeline"
+	"btcsniff/sink"
+)
+
+// commitLimit is how long the records that were read before a signal may take to be written after it.
+const commitLimit = 30 * time.Second
+
+// errInterrupted is what a signal ends a run with.
+var errInterrupted = errors.New("interrupted: what was read until then is stored; run the same command again to store the rest, nothing is stored twice")
+
+// An output is a sink that is being written to.
+type output struct {
+	target target
+	queue  *sink.Queue
+	err    error // of closing
+}
+
+// replay does the work of the command line opt. Its error is of one or more lines (see errorLines).
+func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer, bar *progress, log *slog.Logger) error {
+	began := time.Now()
+	src, err := capture.Open(opt.paths, capture.Options{Stdin: stdin})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+
+	// Writing goes on after a signal, for a while, so that what was read is stored.
+	writing, stopWriting := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopWriting(nil)
+	reading, stopReading := context.WithCancelCause(ctx)
+	defer stopReading(nil)
+	context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(commitLimit):
+			stopWriting(fmt.Errorf("not all that was read could be written within %v of the signal", commitLimit))
+		case <-writing.Done():
+		}
+	})
+
+	outs, err := openOutputs(reading, writing, opt.targets, stdout, log, stopReading)
+	if err != nil {
+		return err
+	}
+	stopWatching := bar.watch(func() sample { return look(src, outs, time.Since(began)) })
+	res, err := pipeline.Run(reading, src, pipeline.Config{
+		Sensor:   opt.sensor,
+		Networks: opt.networks,
+		Local:    opt.local,
+		Memory:   opt.memory,
+		Outputs:  queues(outs),
+	})
+	for i := range outs {
+		outs[i].err = outs[i].queue.Close()
+	}
+	stopWatching()
+
+	sum := summarize(src, res, outs, time.Since(began))
+	for _, f := range src.Stats().Files {
+		log.Debug(fmt.Sprintf("file %s: %s packets", f.Path, count(f.Packets)))
+	}
+	err = verdict(ctx, err, sum, outs)
+	if !opt.quiet {
+		report(bar, log, opt, sum)
+	}
+	return err
+}
+
+// openOutputs opens all sinks, or none. Opening may take time and stops with reading; writes are bounded by writing.
+func openOutputs(reading, writing context.Context, targets []target, stdout io.Writer, log *slog.Logger,
+	fail context.CancelCauseFunc) (outs []output, err error) {
+	for _, t := range targets {
+		s, err := t.open(reading, stdout, log)
+		if err != nil {
+			for _, o := range outs {
+				err = errors.Join(err, o.queue.Close())
+			}
+			return nil, redactErr(err) // sinks name what they couldn't open
+		}
+		outs = append(outs, output{target: t, queue: sink.NewQueue(writing, s, t.options(fail))})
+	}
+	return outs, nil
+}
+
+func queues(outs []output) []*sink.Queue {
+	qs := make([]*sink.Queue, len(outs))
+	for i, o := range outs {
+		qs[i] = o.queue
+	}
+	return qs
+}
+
+// look says how far the run has come.
+func look(src capture.Source, outs []output, elapsed time.Duration) sample {
+	st := src.Stats()
+	s := sample{files: len(st.Files), bytes: st.Bytes, total: st.Total, elapsed: elapsed}
+	for _, f := range st.Files {
+		if f.Packets > 0 || f.Err != nil {
+			s.begun++
+		}
+	}
+	for _, o := range outs {
+		s.records = max(s.records, o.queue.Stats().Made)
+	}
+	return s
+}
+
+// verdict collects everything that went wrong. run is the pipeline's error.
+func verdict(ctx context.Context, run error, sum *summary, outs []output) error {
+	var errs []error
+	for _, p := range sum.Problems {
+		if !p.Warning {
+			errs = append(errs, errors.New(p.What))
+		}
+	}
+	sinks := 0
+	for _, o := range outs {
+		if o.err != nil {
+			errs = append(errs, redactErr(o.err))
+			sinks++
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		errs = append(errs, errInterrupted)
+	case run != nil && sinks == 0: // a sink's error is the run's, too
+		errs = append(errs, redactErr(run))
+	}
+	if err := sum.Ledger.Check(); err != nil {
+		errs = append(errs, fmt.Errorf("%w; this is a defect of btcsniff, please report it with the capture", err))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return failures(errs)
+}
+
+// failures are several things that went wrong. Each is a line.
+type failures []error
+
+func (f failures) Error() string { return errors.Join(f...).Error() }
+
+// errorLines returns a line for each thing that went wrong.
+func errorLines(err error) (lines []string) {
+	var all failures
+	if !errors.As(err, &all) {
+		all = failures{err}
+	}
+	for _, e := range all {
+		lines = append(lines, strings.Join(strings.Fields(e.Error()), " "))
+	}
+	return lines
+}
+
+// summarize collects what the run's parts know.
+func summarize(src capture.Source, res *pipeline.Result, outs []output, elapsed time.Duration) *summary {
+	st := src.Stats()
+	sum := &summary{Seconds: round(elapsed), Bytes: st.Bytes, Local: []localAddr{}}
+	for _, c := range res.Captures {
+		s := captureSummary{Name: c.Capture.Name, Sensor: c.Capture.Sensor, Files: len(c.Files), First: c.Capture.First,
+			Packets: c.Ledger.PacketsRead, Records: c.Ledger.Records()}
+		for _, f := range c.Files {
+			s.Last = max(s.Last, f.Last)
+		}
+		sum.Captures = append(sum.Captures, s)
+	}
+	sum.Ledger = *res.Total()
+	sum.Closes = sum.Ledger.Check() == nil
+	for _, f := range st.Files {
+		switch {
+		case f.Err != nil:
+			sum.Problems = append(sum.Problems, problem{Path: f.Path, What: f.Err.Error()})
+		case f.Warning != "":
+			sum.Problems = append(sum.Problems, problem{Path: f.Path, What: f.Warning, Warning: true})
+		}
+	}
+	for _, o := range outs {
+		q := o.queue.Stats()
+		k := sinkSummary{Name: o.target.name, Added: q.Added, Stored: q.Stored, Lost: q.Lost}
+		if o.err != nil {
+			k.Problem = redactErr(o.err).Error()
+		}
+		sum.Sinks = append(sum.Sinks, k)
+	}
+	for _, a := range res.Local {
+		text := a.Prefix.String()
+		if a.Prefix.IsSingleIP() {
+			text = a.Prefix.Addr().String()
+		}
+		sum.Local = append(sum.Local, localAddr{Addr: text, Reason: a.Reason})
+	}
+	return sum
+}
+
+// report writes the summary.
+func report(w io.Writer, log *slog.Logger, opt *options, sum *summary) {
+	for _, p := range sum.Problems {
+		if p.Warning {
+			log.Warn(p.What)
+		}
+	}
+	if opt.json {
+		log.Info("summary", "captures", sum.Captures, "problems", sum.Problems, "ledger", &sum.Ledger, "ledger_closes", sum.Closes,
+			"sinks", sum.Sinks, "local", sum.Local, "bytes", sum.Bytes, "seconds", sum.Seconds)
+		return
+	}
+	for _, c := range sum.Captures {
+		log.Debug(fmt.Sprintf("capture %s: %s, %s packets, %s records, from %v", c.Name, plural(c.Files, "file"), count(c.Packets), count(c.Records), c.First))
+	}
+	var b strings.Builder
+	sum.write(&b)
+	io.WriteString(w, b.String())
+}

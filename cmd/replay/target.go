@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"btcsniff/sink"
+	"btcsniff/sink/duckdb"
+	"btcsniff/sink/postgres"
+)
+
+// A targetKind is a kind of sink.
+type targetKind int
+
+const (
+	toNull targetKind = iota
+	toJSON
+	toDuckDB
+	toPostgres
+)
+
+// A target is one --sink: where records go.
+type target struct {
+	kind targetKind
+	arg  string // the file or URL
+	name string // for people: without a password
+}
+
+// parseTarget reads the value of --sink. It opens nothing.
+func parseTarget(s string) (target, error) {
+	scheme, rest, ok := strings.Cut(s, ":")
+	switch {
+	case ok && (scheme == "postgres" || scheme == "postgresql"):
+		if _, err := url.Parse(s); err != nil || !strings.HasPrefix(rest, "//") {
+			return target{}, errors.New("this is no Postgres URL: want one as in postgres://user@host:5432/database, special characters in it as %XX")
+		}
+		return target{toPostgres, s, redact(s)}, nil
+	case ok && scheme == "jsonl" && rest != "":
+		return target{toJSON, rest, s}, nil
+	case s == "null:":
+		return target{toNull, "", s}, nil
+	case ok && scheme == "duckdb" && rest != "":
+		return target{toDuckDB, rest, s}, nil
+	case strings.HasSuffix(s, ".duckdb"):
+		return target{toDuckDB, s, s}, nil
+	}
+	return target{}, errors.New("want postgres://..., duckdb:FILE, a file that ends in .duckdb, jsonl:FILE, jsonl:- or null:")
+}
+
+// open opens the sink. A database is created or upgraded, a file of JSON lines replaced.
+func (t target) open(ctx context.Context, stdout io.Writer, log *slog.Logger) (sink.Sink, error) {
+	switch t.kind {
+	case toPostgres:
+		return postgres.Open(ctx, t.arg, postgres.Options{Waiting: func(err error, wait time.Duration) {
+			log.Warn(fmt.Sprintf("%v; trying again in %v", redactErr(err), wait))
+		}})
+	case toDuckDB:
+		return duckdb.Open(ctx, t.arg)
+	case toJSON:
+		if t.arg == "-" {
+			return sink.NewJSON(stdout), nil
+		}
+		f, err := os.Create(t.arg)
+		if err != nil {
+			return nil, err
+		}
+		return jsonFile{sink.NewJSON(f), f}, nil
+	}
+	return sink.NewNull(), nil
+}
+
+// options are the queue's in front of the sink. Databases get each capture's records by themselves, so that batches are the same in every
+// run; lines come in the order in which the records were made.
+func (t target) options(fail context.CancelCauseFunc) sink.QueueOptions {
+	opt := sink.QueueOptions{Fail: fail}
+	if t.kind == toJSON || t.kind == toNull {
+		opt.Mixed = true
+		opt.Name = t.name
+	}
+	return opt
+}
+
+// jsonFile is JSON lines into a file that is closed with the sink.
+type jsonFile struct {
+	*sink.JSON
+	f *os.File
+}
+
+func (j jsonFile) Close() error { return errors.Join(j.JSON.Close(), j.f.Close()) }
+
+// redact returns a sink's URL without its password, which may be in the user part or among the parameters.
+func redact(s string) string {
+	scheme, _, ok := strings.Cut(s, ":")
+	if !ok {
+		return s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Opaque != "" && scheme != "jsonl" && scheme != "duckdb" {
+		return scheme + ":..."
+	}
+	q := u.Query()
+	for k := range q {
+		if strings.Contains(strings.ToLower(k), "password") {
+			q.Set(k, "xxxxx")
+			u.RawQuery = q.Encode()
+		}
+	}
+	return u.Redacted()
+}
+
+var postgresURL = regexp.MustCompile(`postgres(ql)?://[^\s"]*`)
+
+// redactErr returns err, its text without the passwords of the Postgres URLs that it quotes.
+func redactErr(err error) error {
+	text := err.Error()
+	clean := postgresURL.ReplaceAllStringFunc(text, redact)
+	if clean == text {
+		return err
+	}
+	return fmt.Errorf("%s", clean)
+}
