@@ -48,7 +48,8 @@ type Conn struct {
 	// first packet that was captured.
 	A, B        netip.AddrPort
 	OpenerKnown bool
-	OpenedAt    Time // capture time of the first packet
+	OpenedAt    Time   // capture time of the first packet
+	Number      uint64 // of the first packet, counted from 1 in its capture: connections in the order of their beginning
 
 	// LocalA and LocalB say which of the endpoints belong to the observed node.
 	LocalA, LocalB bool
