@@ -17,8 +17,8 @@ const defaultSink = "btcsniff.duckdb"
 // options is the command line, checked.
 type options struct {
 	paths       []string
-	sinks       []string // as given
-	targets     []target // what sinks mean
+	sinks       []string         // as given
+	targets     []target         // what sinks mean
 	networks    []record.Network // none: every known one
 	local       []netip.Prefix   // none: worked out from the traffic
 	sensor      string           // "": each capture's name

@@ -124,6 +124,12 @@ func verdict(ctx context.Context, run error, sum *summary, outs []output) error 
 			errs = append(errs, errors.New(p.What))
 		}
 	}
+	for _, c := range sum.Captures {
+		if c.Undecodable == c.Packets && c.Packets > 0 {
+			errs = append(errs, fmt.Errorf("capture %s: none of its %s could be decoded%s; it was recorded in a way that replay doesn't know, "+
+				"record it on Ethernet, -i any, loopback or raw IP", c.Name, plural(c.Packets, "packet"), c.reasons))
+		}
+	}
 	sinks := 0
 	for _, o := range outs {
 		if o.err != nil {
@@ -169,7 +175,7 @@ func summarize(src capture.Source, res *pipeline.Result, outs []output, elapsed 
 	sum := &summary{Seconds: round(elapsed), Bytes: st.Bytes, Local: []localAddr{}}
 	for _, c := range res.Captures {
 		s := captureSummary{Name: c.Capture.Name, Sensor: c.Capture.Sensor, Files: len(c.Files), First: c.Capture.First,
-			Packets: c.Ledger.PacketsRead, Records: c.Ledger.Records()}
+			Packets: c.Ledger.PacketsRead, Records: c.Ledger.Records(), Undecodable: total(c.Ledger.Undecodable), reasons: reasons(c.Ledger.Undecodable)}
 		for _, f := range c.Files {
 			s.Last = max(s.Last, f.Last)
 		}

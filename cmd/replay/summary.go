@@ -27,13 +27,16 @@ type summary struct {
 
 // A captureSummary is one continuous capture's.
 type captureSummary struct {
-	Name    string      `json:"name"`
-	Sensor  string      `json:"sensor"`
-	Files   int         `json:"files"`
-	First   record.Time `json:"first"` // capture times in microseconds since the Unix epoch, 0 without packets
-	Last    record.Time `json:"last"`
-	Packets uint64      `json:"packets"`
-	Records uint64      `json:"records"`
+	Name        string      `json:"name"`
+	Sensor      string      `json:"sensor"`
+	Files       int         `json:"files"`
+	First       record.Time `json:"first"` // capture times in microseconds since the Unix epoch, 0 without packets
+	Last        record.Time `json:"last"`
+	Packets     uint64      `json:"packets"`
+	Undecodable uint64      `json:"undecodable"` // of these
+	Records     uint64      `json:"records"`
+
+	reasons string // why packets were undecodable
 }
 
 // A problem is a file that was not read, or not to its end.
@@ -194,7 +197,7 @@ func reasons(m map[string]uint64) string {
 	var parts []string
 	for _, why := range slices.Sorted(maps.Keys(m)) {
 		if m[why] > 0 {
-			parts = append(parts, fmt.Sprintf("%s %s", why, count(m[why])))
+			parts = append(parts, count(m[why])+" "+why)
 		}
 	}
 	if len(parts) == 0 {

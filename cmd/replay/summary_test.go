@@ -36,7 +36,7 @@ func TestSummary(t *testing.T) {
 		},
 	}
 	want := `captures     2 captures, 42 files, 740,739 bytes, 2026-11-22T09:58:20.000000Z to 2026-11-22T10:00:11.000000Z, in 1.2 s
-packets      2,000 read: 1,990 TCP, 7 not TCP, 3 undecodable (cut short 1, no IP 2)
+packets      2,000 read: 1,990 TCP, 7 not TCP, 3 undecodable (1 cut short, 2 no IP)
              4 more were dropped by the kernel, 0 by the interface, as the capture itself says
 records      1,234,567: inv 1,234,556, conn 11
 stored       1,234,567 new records into a.duckdb

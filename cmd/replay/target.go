@@ -63,7 +63,7 @@ func (t target) open(ctx context.Context, stdout io.Writer, log *slog.Logger) (s
 			log.Warn(fmt.Sprintf("%v; trying again in %v", redactErr(err), wait))
 		}})
 	case toDuckDB:
-		return duckdb.Open(ctx, t.arg)
+		return duckdb.Open(t.arg)
 	case toJSON:
 		if t.arg == "-" {
 			return sink.NewJSON(stdout), nil
