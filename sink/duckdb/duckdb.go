@@ -107,13 +107,14 @@ func findCapture(ctx context.Context, db *sql.Conn, c *record.Capture) (id int32
 		sensor); err != nil {
 		return 0, 0, oneLine(err)
 	}
+	digest := c.Digest // a copy: C may not be given a pointer into memory that holds Go pointers, as c does
 	const find = `SELECT c.id FROM capture c JOIN sensor s ON s.id = c.sensor
 		WHERE s.name = $1 AND c.first_at = make_timestamptz($2::BIGINT) AND c.digest = $3`
-	err = db.QueryRowContext(ctx, find, sensor, int64(c.First), c.Digest[:]).Scan(&id)
+	err = db.QueryRowContext(ctx, find, sensor, int64(c.First), digest[:]).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = db.QueryRowContext(ctx, `INSERT INTO capture (sensor, name, first_at, digest)
 			SELECT id, $2, make_timestamptz($3::BIGINT), $4 FROM sensor WHERE name = $1 RETURNING id`,
-			sensor, sink.Text(c.Name), int64(c.First), c.Digest[:]).Scan(&id)
+			sensor, sink.Text(c.Name), int64(c.First), digest[:]).Scan(&id)
 	}
 	if err != nil {
 		return 0, 0, oneLine(err)
