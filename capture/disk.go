@@ -38,19 +38,3 @@ func (d *disk) close() {
 		d.f = nil
 	}
 }
-
-// A feed is what a group's reader reads: it counts, and looks at the context.
-type feed struct {
-	g   *group
-	src io.Reader
-}
-
-func (f *feed) Read(b []byte) (int, error) {
-	f.g.flush()
-	if err := f.g.from.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := f.src.Read(b)
-	f.g.bytes += int64(n)
-	return n, err
-}

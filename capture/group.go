@@ -33,7 +33,7 @@ type file struct {
 	name name
 	head head
 	size int64 // bytes on disk
-	stat int   // index into Stats.Files
+	stat *FileStats
 
 	stream io.Reader // standard input or a named pipe (then a *pump), or NewReader's; it has no head
 }

@@ -39,7 +39,9 @@ func Open(paths []string, opt Options) (*Files, error) {
 		return nil, o.nothing()
 	}
 	src := newFiles(sets(o.files, func(f *file) (int64, bool) { return o.pr.last(f.path, f.head) }))
-	src.stats.Files = append(src.stats.Files, o.problems...)
+	for i := range o.problems {
+		src.files = append(src.files, &o.problems[i])
+	}
 	return src, nil
 }
 
@@ -60,7 +62,7 @@ type stamp struct {
 }
 
 func (o *opener) problem(path string, err error) {
-	o.problems = append(o.problems, FileStats{Path: path, Capture: -1, Err: err})
+	o.problems = append(o.problems, FileStats{Path: path, Capture: -1, Done: true, Err: err})
 }
 
 // path takes one argument.
@@ -205,7 +207,7 @@ func (o *opener) copies() {
 		if other == nil || other == f || !f.head.packet || f.head.first != other.head.first || f.head.digest != other.head.digest {
 			return false
 		}
-		o.problems = append(o.problems, FileStats{Path: f.path, Capture: -1, Size: f.size,
+		o.problems = append(o.problems, FileStats{Path: f.path, Capture: -1, Size: f.size, Done: true,
 			Warning: fmt.Sprintf("%s: not read, it begins as %s does, which was", f.path, other.path)})
 		return true
 	})

@@ -271,15 +271,13 @@ func TestStop(t *testing.T) {
 	}
 	b := at("s", 1, 2)
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		_, _ = w.Write(b[:50])
-		cancel()
-	}()
+	go func() { _, _ = w.Write(b[:50]) }()
 	var p Packet
-	for err == nil {
-		err = src.Next(ctx, &p)
+	if err := src.Next(ctx, &p); err != nil || string(p.Data) != "s1" {
+		t.Fatalf("Next: %q, %v", p.Data, err)
 	}
-	if !errors.Is(err, context.Canceled) {
+	cancel()
+	if err := src.Next(ctx, &p); !errors.Is(err, context.Canceled) {
 		t.Errorf("Next: %v, want %v", err, context.Canceled)
 	}
 	go func() {
