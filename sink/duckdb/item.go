@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	keepItems = 1 << 18 // ids remembered, twice over: about 50 MB when full
+	keepItems = 1 << 16 // ids remembered, twice over: about 15 MB when full
 	keepConns = 1 << 15 // connections remembered, twice over
 )
 

@@ -16,7 +16,7 @@ import (
 // settings of the session. The writer gets by with little, and leaves the rest of the machine to decoding.
 const settings = `
 SET threads = 2;
-SET memory_limit = '256MiB';
+SET memory_limit = '128MiB';
 SET TimeZone = 'UTC';
 SET autoinstall_known_extensions = false;
 SET autoload_known_extensions = false`

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
+	"strings"
 
 	"btcsniff/record"
 )
@@ -14,9 +15,9 @@ const start record.Time = 1759791402_000000
 // node is the observed node in all stories.
 var node = netip.MustParseAddrPort("203.0.113.1:8333")
 
-// newCapture returns a capture that began at start.
+// newCapture returns a capture that began at start. Its strings are on the heap, as a real one's are: cgo forbids some things then.
 func newCapture(sensor string) *record.Capture {
-	return &record.Capture{Sensor: sensor, Name: "eth0", First: start, Digest: sha256.Sum256([]byte(sensor))}
+	return &record.Capture{Sensor: strings.Clone(sensor), Name: strings.Clone("eth0"), First: start, Digest: sha256.Sum256([]byte(sensor))}
 }
 
 // newConn returns a connection that peer opened to the observed node, us microseconds after start. Its flows begin at position 0.
