@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 
@@ -78,9 +76,6 @@ func (r *run) locate(ctx context.Context) (head, error) {
 		h.packets = append(h.packets, p)
 	}
 	ev.conclude(&r.local)
-	if errors.Is(err, io.EOF) {
-		err = io.EOF
-	}
 	return h, err
 }
 

@@ -91,3 +91,26 @@ func (o *output) Conn(r record.ConnEnd) {
 		l.Conn(r)
 	}
 }
+
+// copy hands over one record of a batch.
+func (o *output) copy(b *record.Batch, r record.Ref) {
+	switch r.Kind {
+	case record.KindInv:
+		v := &b.Invs[r.Index]
+		o.Inv(v.Meta, b.Vects[v.First:v.First+v.N])
+	case record.KindTx:
+		o.Tx(b.Txs[r.Index])
+	case record.KindBlock:
+		o.Block(b.Blocks[r.Index])
+	case record.KindPing:
+		o.Ping(b.Pings[r.Index])
+	case record.KindPong:
+		o.Pong(b.Pongs[r.Index])
+	case record.KindVersion:
+		o.Version(b.Versions[r.Index])
+	case record.KindAddr:
+		o.Addr(b.Addrs[r.Index])
+	case record.KindConn:
+		o.Conn(b.Conns[r.Index])
+	}
+}

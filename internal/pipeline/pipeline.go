@@ -10,13 +10,10 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
-	"time"
+	"slices"
 
 	"btcsniff/capture"
-	"btcsniff/decode"
-	"btcsniff/reassembly"
 	"btcsniff/record"
-	"btcsniff/segment"
 	"btcsniff/sink"
 )
 
@@ -26,6 +23,7 @@ type Config struct {
 	Networks []record.Network // recognised ones; nil: all that have a name
 	Local    []netip.Prefix   // the observed node's addresses; nil: worked out from the first packets
 	Memory   int64            // bytes that all buffers together may take; 0: 256 MiB
+	Workers  int              // goroutines that follow connections and decode; 0: 1, in the reading goroutine. Records don't depend on it
 	Outputs  []*sink.Queue    // where records go; Run does not close them
 }
 
@@ -62,16 +60,20 @@ func Run(ctx context.Context, src capture.Source, cfg Config) (*Result, error) {
 		cfg.Memory = defaultMemory
 	}
 	r := &run{cfg: cfg, src: src}
+	r.team = &solo{&r.cfg, &r.local}
+	if cfg.Workers > 1 {
+		r.team = newCrew(&r.cfg, &r.local)
+	}
 	err := r.read(ctx)
 	return r.finish(), err
 }
 
 type run struct {
-	cfg     Config
-	src     capture.Source
-	local   locals
-	workers []*worker // by index of capture; nil before its first packet
-	now     int64     // latest capture time, in nanoseconds
+	cfg    Config
+	src    capture.Source
+	local  locals
+	team   team
+	tracks []*track // by index of capture; nil before its first packet
 }
 
 func (r *run) read(ctx context.Context) error {
@@ -94,29 +96,30 @@ func (r *run) read(ctx context.Context) error {
 
 func (r *run) packet(p *capture.Packet) {
 	if p.Data == nil { // a heartbeat
-		for _, w := range r.workers {
-			if w != nil {
-				w.advance(record.FromNanos(p.Time))
+		for _, t := range r.tracks {
+			if t != nil {
+				r.team.advance(t, record.FromNanos(p.Time))
 			}
 		}
+		r.team.flush()
 		return
 	}
-	for p.Capture >= len(r.workers) {
-		r.workers = append(r.workers, nil)
+	for p.Capture >= len(r.tracks) {
+		r.tracks = append(r.tracks, nil)
 	}
-	w := r.workers[p.Capture]
-	if w == nil {
-		w = r.newWorker(p)
-		r.workers[p.Capture] = w
+	t := r.tracks[p.Capture]
+	if t == nil {
+		t = r.newTrack(p)
+		r.tracks[p.Capture] = t
 	}
-	w.packet(p)
+	t.packet(p, r.team)
 }
 
 // finish ends all captures, in the order of their names.
 func (r *run) finish() *Result {
 	stats := r.src.Stats()
 	res := &Result{Local: r.local.list(), Stats: stats}
-	files := make([][]record.File, len(r.workers))
+	files := make([][]record.File, len(r.tracks))
 	for _, f := range stats.Files {
 		rec := record.File{
 			Name: filepath.Base(f.Path), Size: f.Size, Packets: f.Packets,
@@ -125,48 +128,28 @@ func (r *run) finish() *Result {
 		if f.Err != nil {
 			rec.Problem = f.Err.Error()
 		}
-		if f.Capture >= 0 && f.Capture < len(files) && r.workers[f.Capture] != nil {
+		if f.Capture >= 0 && f.Capture < len(files) && r.tracks[f.Capture] != nil {
 			files[f.Capture] = append(files[f.Capture], rec)
 		} else {
 			res.Unread = append(res.Unread, rec)
 		}
 	}
-	for i, w := range r.workers {
-		if w == nil {
-			continue
+	tracks := slices.DeleteFunc(slices.Clone(r.tracks), func(t *track) bool { return t == nil })
+	r.team.close(tracks)
+	for _, t := range tracks {
+		ledger := t.ledger()
+		if len(tracks) == 1 {
+			ledger.KernelDropped, ledger.InterfaceDropped = stats.Dropped, stats.IfDropped
 		}
-		w.asm.Close()
-		ledger := w.ledger()
-		ledger.Made = w.out.made()
-		for _, lane := range w.out.lanes {
-			lane.End(&ledger, files[i])
+		for _, lane := range t.out.lanes {
+			lane.End(&ledger, files[t.index])
 		}
-		res.Captures = append(res.Captures, CaptureResult{w.capture, ledger, files[i]})
-	}
-	if len(res.Captures) == 1 {
-		res.Captures[0].Ledger.KernelDropped = stats.Dropped
-		res.Captures[0].Ledger.InterfaceDropped = stats.IfDropped
+		res.Captures = append(res.Captures, CaptureResult{t.capture, ledger, files[t.index]})
 	}
 	return res
 }
 
-// A worker takes one capture's packets.
-type worker struct {
-	capture *record.Capture
-	dis     segment.Dissector
-	asm     *reassembly.Assembler
-	dec     *decode.Decoder
-	out     *output
-	packets uint64
-	reasons [segment.NumReasons]uint64
-	seg     segment.Segment
-	tick    record.Time // when to advance next
-}
-
-// tickEvery is how often, in capture time, what is waited for is looked at. It changes when records appear, not which.
-const tickEvery = 50 * time.Millisecond
-
-func (r *run) newWorker(p *capture.Packet) *worker {
+func (r *run) newTrack(p *capture.Packet) *track {
 	info := r.src.Captures()[p.Capture]
 	c := &record.Capture{
 		Sensor: r.cfg.Sensor, Name: info.Name,
@@ -175,65 +158,7 @@ func (r *run) newWorker(p *capture.Packet) *worker {
 	if c.Sensor == "" {
 		c.Sensor = c.Name
 	}
-	w := &worker{capture: c, out: newOutput(c, r.cfg.Outputs)}
-	// The ceiling is shared: half for segments out of order, a quarter for unfinished messages, the rest for
-	// the table of connections (about 1 KiB each with its streams), batches and the program itself.
-	w.dec = decode.New(decode.Config{Out: w.out, Networks: r.cfg.Networks, MaxBuffer: int(r.cfg.Memory / 4)})
-	w.asm = reassembly.New(reassembly.Config{
-		Capture:  c,
-		NewConn:  func(c *record.Conn) reassembly.Conn { return w.dec.Conn(c) },
-		IsLocal:  r.local.contains,
-		MaxPages: int(r.cfg.Memory / 2 / 2048),
-	})
-	return w
-}
-
-func (w *worker) packet(p *capture.Packet) {
-	w.packets++
-	at := record.FromNanos(p.Time)
-	if at >= w.tick {
-		w.asm.Advance(at)
-		w.tick = at.Add(tickEvery)
-	}
-	reason := w.dis.Packet(uint32(p.Link), p.Data, p.Len, p.Time, &w.seg)
-	w.reasons[reason]++
-	if reason == segment.Found {
-		w.asm.Segment(&w.seg, at, w.packets)
-	}
-	w.out.advance(at)
-}
-
-// advance takes a heartbeat.
-func (w *worker) advance(now record.Time) {
-	w.asm.Advance(now)
-	w.out.advance(now)
-}
-
-// ledger closes the accounts of a capture that has ended.
-func (w *worker) ledger() record.Ledger {
-	l := record.Ledger{
-		PacketsRead: w.packets,
-		Segments:    w.reasons[segment.Found],
-		NotTCP:      w.reasons[segment.NotTCP],
-		Undecodable: map[string]uint64{},
-		Messages:    map[string]record.Command{},
-	}
-	for i, n := range w.reasons {
-		if reason := segment.Reason(i); n > 0 && reason != segment.Found && reason != segment.NotTCP {
-			l.Undecodable[reason.String()] = n
-		}
-	}
-	a := w.asm.Stats()
-	l.TCPBytes, l.Retransmitted, l.LateBytes = a.Bytes, a.Retransmitted, a.Late
-	l.LostBytes, l.Holes = a.Lost, a.Holes
-	l.EvictedConns, l.EvictedHolds = a.EvictedConns, a.EvictedHolds
-	d := w.dec.Stats()
-	for name, c := range d.Commands {
-		l.Messages[name] = *c
-	}
-	l.EncryptedV2, l.Proxy, l.NotBitcoin, l.Incomplete = d.EncryptedV2, d.Proxy, d.NotBitcoin, d.Incomplete
-	l.Skipped = d.Skipped + a.Late + a.Stray
-	l.BadChecksums, l.BadHeaders, l.Resyncs = d.BadChecksums, d.BadHeaders, d.Resyncs
-	l.Conns = d.Conns
-	return l
+	t := &track{capture: c, index: p.Capture, out: newOutput(c, r.cfg.Outputs)}
+	r.team.join(t)
+	return t
 }

@@ -1,0 +1,260 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"btcsniff/record"
+	"btcsniff/segment"
+)
+
+// A crew is a team of several goroutines. Every connection falls to one of them, by a hash that is the same for
+// both directions. The reading goroutine copies payloads into loads, one for each hand, and hands them out
+// together; one more goroutine brings the records back into the order of the packets that they come from,
+// so that nothing depends on how many hands there are.
+type crew struct {
+	cfg    *Config
+	local  *locals
+	hands  []*hand
+	loads  []*load // being filled, one for each hand
+	bytes  int     // payload in them
+	packet uint64  // of all tracks together, that were looked at
+	wait   sync.WaitGroup
+}
+
+// A hand is a goroutine with one worker for each track.
+type hand struct {
+	tagger tagger
+	todo   chan *load   // from the reading goroutine, which closes it; when it is full, reading waits
+	done   chan *tagged // to the merging goroutine, one for each load; when it is full, the hand waits
+	loads  chan *load   // empty ones, to be used again
+	spare  chan *tagged // likewise
+}
+
+// A load is a hand's share of some consecutive packets.
+type load struct {
+	steps []step
+	data  []byte // the segments' payloads, one after the other
+}
+
+// A step is one thing for a worker to do.
+type step struct {
+	kind   stepKind
+	worker *worker
+	seg    segment.Segment // Payload is nil: the next size bytes of the load's data
+	size   int
+	at     record.Time
+	number uint64 // of the packet in its capture
+	order  uint64 // of the step in the run
+}
+
+type stepKind uint8
+
+const (
+	takeSegment stepKind = iota
+	advanceTime
+	endTrack
+)
+
+// tagged are records with what they are ordered by.
+type tagged struct {
+	batch record.Batch
+	tags  []tag // of batch.Order's elements
+}
+
+// A tag says which step made a record, and for which connection: one step can be for several. out is where it goes.
+type tag struct {
+	step, conn uint64
+	at         record.Time // of the step; 0 at the end
+	out        *output
+}
+
+const (
+	loadSteps  = 4096      // segments, of all workers together, that are handed out at once
+	loadBytes  = 512 << 10 // payload bytes
+	loadsAhead = 3         // loads that may wait for each worker
+)
+
+func newCrew(cfg *Config, local *locals) *crew {
+	t := &crew{cfg: cfg, local: local}
+	for range cfg.Workers {
+		h := &hand{
+			todo: make(chan *load, loadsAhead), done: make(chan *tagged, loadsAhead),
+			loads: make(chan *load, loadsAhead+2), spare: make(chan *tagged, loadsAhead+2),
+		}
+		t.hands = append(t.hands, h)
+		t.loads = append(t.loads, new(load))
+		t.wait.Go(h.work)
+	}
+	t.wait.Go(t.merge)
+	return t
+}
+
+func (t *crew) join(k *track) {
+	for _, h := range t.hands {
+		k.workers = append(k.workers, newWorker(k, t.cfg, t.local, &h.tagger, len(t.hands)))
+	}
+}
+
+// share is the worker that a segment falls to.
+func (t *crew) share(s *segment.Segment) int {
+	a, b := s.Src.Addr().As16(), s.Dst.Addr().As16()
+	// Sums are the same for both directions; the multiplier (of splitmix64) spreads them.
+	h := binary.LittleEndian.Uint64(a[8:]) + binary.LittleEndian.Uint64(b[8:]) + uint64(s.Src.Port()) + uint64(s.Dst.Port())
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	return int((h >> 33) % uint64(len(t.hands)))
+}
+
+func (t *crew) segment(k *track, s *segment.Segment, at record.Time) {
+	i := t.share(s)
+	l := t.loads[i]
+	l.data = append(l.data, s.Payload...)
+	t.packet++
+	l.steps = append(l.steps, step{
+		worker: k.workers[i], seg: *s, size: len(s.Payload), at: at, number: k.number, order: t.packet,
+	})
+	l.steps[len(l.steps)-1].seg.Payload = nil
+	t.bytes += len(s.Payload)
+	if t.bytes >= loadBytes || len(l.steps) >= loadSteps {
+		t.flush()
+	}
+}
+
+func (t *crew) advance(k *track, now record.Time) { t.all(k, step{kind: advanceTime, at: now}) }
+
+// all gives every hand the same step.
+func (t *crew) all(k *track, s step) {
+	t.packet++
+	s.order = t.packet
+	for i, l := range t.loads {
+		s.worker = k.workers[i]
+		l.steps = append(l.steps, s)
+	}
+}
+
+// flush gives every hand its load, also an empty one: loads and results stay in step.
+func (t *crew) flush() {
+	for i, h := range t.hands {
+		h.todo <- t.loads[i]
+		select {
+		case t.loads[i] = <-h.loads:
+		default:
+			t.loads[i] = new(load)
+		}
+	}
+	t.bytes = 0
+}
+
+func (t *crew) close(tracks []*track) {
+	for _, k := range tracks {
+		t.all(k, step{kind: endTrack})
+	}
+	t.flush()
+	for _, h := range t.hands {
+		close(h.todo)
+	}
+	t.wait.Wait()
+}
+
+// work is a hand's goroutine.
+func (h *hand) work() {
+	defer close(h.done)
+	for l := range h.todo {
+		select {
+		case h.tagger.to = <-h.spare:
+		default:
+			h.tagger.to = new(tagged)
+		}
+		h.take(l)
+		h.done <- h.tagger.to
+		l.steps, l.data = l.steps[:0], l.data[:0]
+		select {
+		case h.loads <- l:
+		default:
+		}
+	}
+}
+
+func (h *hand) take(l *load) {
+	data := l.data
+	for i := range l.steps {
+		s := &l.steps[i]
+		h.tagger.next = tag{step: s.order, at: s.at, out: s.worker.track.out}
+		switch s.kind {
+		case takeSegment:
+			s.seg.Payload, data = data[:s.size:s.size], data[s.size:]
+			s.worker.asm.Segment(&s.seg, s.at, s.number)
+		case advanceTime:
+			s.worker.asm.Advance(s.at)
+		case endTrack:
+			s.worker.asm.Close()
+		}
+	}
+}
+
+// merge hands the records to the outputs in order, load by load.
+func (t *crew) merge() {
+	parts := make([]*tagged, len(t.hands))
+	next := make([]int, len(t.hands))
+	for {
+		for i, h := range t.hands {
+			r, ok := <-h.done
+			if !ok {
+				return // all hands have handed over as many
+			}
+			parts[i], next[i] = r, 0
+		}
+		for i := first(parts, next); i >= 0; i = first(parts, next) {
+			g := &parts[i].tags[next[i]]
+			if g.at != 0 {
+				g.out.advance(g.at)
+			}
+			g.out.copy(&parts[i].batch, parts[i].batch.Order[next[i]])
+			next[i]++
+		}
+		for i, h := range t.hands {
+			parts[i].batch.Reset()
+			parts[i].tags = parts[i].tags[:0]
+			select {
+			case h.spare <- parts[i]:
+			default:
+			}
+		}
+	}
+}
+
+// first is the index of the part whose next record comes before the others', or -1 if none has one.
+func first(parts []*tagged, next []int) int {
+	best := -1
+	var least *tag
+	for i, p := range parts {
+		if next[i] == len(p.tags) {
+			continue
+		}
+		if g := &p.tags[next[i]]; best < 0 || g.step < least.step || g.step == least.step && g.conn < least.conn {
+			best, least = i, g
+		}
+	}
+	return best
+}
+
+// A tagger keeps a hand's records with their tags. It is a decode.Recorder.
+type tagger struct {
+	to   *tagged
+	next tag // of the step at hand; conn is not set
+}
+
+func (g *tagger) tag(c *record.Conn) *record.Batch {
+	g.next.conn = c.Number
+	g.to.tags = append(g.to.tags, g.next)
+	return &g.to.batch
+}
+
+func (g *tagger) Inv(m record.Meta, v []record.InvVect) { g.tag(m.Conn).Inv(m, v) }
+func (g *tagger) Tx(r record.Tx)                        { g.tag(r.Meta.Conn).Tx(r) }
+func (g *tagger) Block(r record.Block)                  { g.tag(r.Meta.Conn).Block(r) }
+func (g *tagger) Ping(r record.Ping)                    { g.tag(r.Meta.Conn).Ping(r) }
+func (g *tagger) Pong(r record.Pong)                    { g.tag(r.Meta.Conn).Pong(r) }
+func (g *tagger) Version(r record.Version)              { g.tag(r.Meta.Conn).Version(r) }
+func (g *tagger) Addr(r record.Addr)                    { g.tag(r.Meta.Conn).Addr(r) }
+func (g *tagger) Conn(r record.ConnEnd)                 { g.tag(r.Conn).Conn(r) }

@@ -1,0 +1,93 @@
+package pipeline
+
+import (
+	"time"
+
+	"btcsniff/capture"
+	"btcsniff/record"
+	"btcsniff/segment"
+)
+
+// A track takes one capture's packets from source to outputs.
+type track struct {
+	capture *record.Capture
+	index   int // of the capture
+	out     *output
+	workers []*worker // that share the connections
+	dis     segment.Dissector
+	reasons reasons
+	seg     segment.Segment
+	number  uint64      // packets so far
+	tick    record.Time // when to advance next
+}
+
+// A team moves the tracks' segments to the workers, and the workers' records to the outputs.
+type team interface {
+	// join gives a new track its workers.
+	join(t *track)
+	// segment takes the segment of t's packet t.number; s is borrowed for the call.
+	segment(t *track, s *segment.Segment, at record.Time)
+	// advance says that t's capture time has reached now, before the packet t.number.
+	advance(t *track, now record.Time)
+	// flush hands on what was taken so far, without waiting for more.
+	flush()
+	// close ends all connections of all tracks, in their order, and hands over all records.
+	close(tracks []*track)
+}
+
+// tickEvery is how often, in capture time, what is waited for is looked at. It changes when records appear, not which.
+const tickEvery = 50 * time.Millisecond
+
+// packet takes the track's next packet.
+func (t *track) packet(p *capture.Packet, team team) {
+	t.number++
+	at := record.FromNanos(p.Time)
+	if at >= t.tick {
+		t.tick = at.Add(tickEvery)
+		team.advance(t, at)
+	}
+	reason := t.dis.Packet(uint32(p.Link), p.Data, p.Len, p.Time, &t.seg)
+	t.reasons[reason]++
+	if reason == segment.Found {
+		team.segment(t, &t.seg, at)
+	}
+}
+
+// ledger returns the accounts of a track that has ended.
+func (t *track) ledger() record.Ledger {
+	var l record.Ledger
+	t.reasons.account(&l)
+	for _, w := range t.workers {
+		w.account(&l)
+	}
+	l.Made = t.out.made()
+	return l
+}
+
+// A solo is a team of one worker for each track, all in the reading goroutine.
+type solo struct {
+	cfg   *Config
+	local *locals
+}
+
+func (s *solo) join(t *track) {
+	t.workers = []*worker{newWorker(t, s.cfg, s.local, t.out, 1)}
+}
+
+func (s *solo) segment(t *track, seg *segment.Segment, at record.Time) {
+	t.out.advance(at)
+	t.workers[0].asm.Segment(seg, at, t.number)
+}
+
+func (s *solo) advance(t *track, now record.Time) {
+	t.out.advance(now)
+	t.workers[0].asm.Advance(now)
+}
+
+func (s *solo) flush() {}
+
+func (s *solo) close(tracks []*track) {
+	for _, t := range tracks {
+		t.workers[0].asm.Close()
+	}
+}
