@@ -22,7 +22,7 @@ type BulkConfig struct {
 
 const (
 	perInv     = 17   // announcements in an inv message, on average
-	coverage   = 0.95 // share of the peers that announce a transaction
+	announcers = 0.95 // share of the peers that announce a transaction
 	bulkMSS    = 1448 // bytes of payload in a segment
 	pingEvery  = 120  // seconds; Bitcoin Core's PING_INTERVAL
 	millis     = int64(time.Millisecond)
@@ -132,7 +132,7 @@ func newBulk(w io.Writer, cfg BulkConfig, truth func(*Record)) *bulk {
 		w: w, rand: rand.New(rand.NewPCG(cfg.Seed, 0x62756c6b)), net: cfg.Net, network: networkName(cfg.Net), truth: truth,
 		end:   Start + int64(cfg.Duration),
 		every: 1e9 * perInv * float64(cfg.Peers) / cfg.Rate,
-		gap:   int64(1e9 * coverage * float64(cfg.Peers) / cfg.Rate),
+		gap:   int64(1e9 * announcers * float64(cfg.Peers) / cfg.Rate),
 	}
 	b.frame = make([]byte, 0, 1<<16)
 	b.out = Format{}.AppendHeader(make([]byte, 0, 1<<20+1<<17), Ethernet.LinkType())
@@ -254,7 +254,7 @@ func (b *bulk) inv(e event, p *bulkPeer) {
 	known := e.at - p.lag - r.Int64N(200*millis)
 	p.vects = p.vects[:0]
 	for ; p.seen < len(b.txs) && b.txs[p.seen].born <= known; p.seen++ {
-		if r.Float64() < coverage {
+		if r.Float64() < announcers {
 			p.vects = append(p.vects, b.txs[p.seen].vects[p.wtxid])
 		}
 	}

@@ -89,6 +89,7 @@ func (l Layer) header(b []byte, s *Segment) []byte {
 
 // AppendFrame appends the packet that carries s to b.
 func (l Layer) AppendFrame(b []byte, s *Segment) []byte {
+	frame := len(b)
 	b = l.header(b, s)
 	start := len(b)
 	b = appendIP(b, s, tcpHeader+len(s.Payload))
@@ -96,10 +97,26 @@ func (l Layer) AppendFrame(b []byte, s *Segment) []byte {
 	b = s.appendTCP(b)
 	if s.Offload {
 		zeroLength(b[start:], s)
-	} else {
-		fillChecksum(b[at:], s)
+		return b
+	}
+	fillChecksum(b[at:], s)
+	if l <= QinQ && !s.Sent { // a card pads what it sends, after the sender's capture
+		for len(b) < frame+minFrame {
+			b = append(b, 0)
+		}
 	}
 	return b
+}
+
+const minFrame = 60 // bytes of an Ethernet frame without its checksum
+
+// headers is the length of all headers of the packet that carries s.
+func (l Layer) headers(s *Segment) int {
+	n := len(l.header(nil, s)) + 20 + tcpHeader
+	if !s.Src.Addr().Is4() {
+		n += 20
+	}
+	return n
 }
 
 // Fragments returns the IP fragments that carry s, each with at most size bytes of it (a multiple of 8, or rounded

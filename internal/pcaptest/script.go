@@ -126,7 +126,7 @@ func (d *Side) Packet(flags uint8, offset int, payload []byte) *Side {
 	frame := d.script.Layer.AppendFrame(nil, &s)
 	p := capture.Packet{Data: frame, Len: len(frame)}
 	if d.Snap > 0 && d.Snap < len(payload) {
-		p.Data = frame[:len(frame)-len(payload)+d.Snap]
+		p.Data = frame[:d.script.Layer.headers(&s)+d.Snap]
 	}
 	d.script.add(p)
 	return d
