@@ -8,11 +8,14 @@ import (
 // Limits of searches.
 const (
 	maxNumbers  = 1 << 22 // packet numbers that are tried for one candidate: a week at 7 messages a second
-	maxTries    = 1 << 26 // packet numbers that are tried for all candidates together in one go; about a second
-	maxWindow   = 1 << 22 // bytes that are kept for a search
-	firstWindow = 1 << 11 // bytes before the first search through many numbers; the next ones wait for eight times as many each
-	manyNumbers = 1 << 17 // numbers from which on searches are that rare,
-	maxLarge    = 4       // and that many are made before the search is given up
+	maxTries    = 1 << 25 // packet numbers that are tried for all candidates together in one go; about half a second
+	youngest    = 1 << 16 // packet numbers that are tried first, for each candidate
+	manyNumbers = 1 << 17 // numbers from which on a search is large:
+	firstWindow = 1 << 11 // bytes before the first large search; the next ones wait for eight times as many each,
+	maxSearch   = 1 << 24 // up to this (a block may be under way),
+	maxLarge    = 5       // and there are no more large searches than this;
+	maxWindow   = 1 << 18 // of the bytes before no more are kept,
+	largeWindow = 1 << 16 // and that many of the last ones are searched
 )
 
 // A state says what a Receiver expects next.
@@ -50,14 +53,15 @@ type Receiver struct {
 	based   bool    // base is known; otherwise each candidate's first epoch is taken
 	missing int     // most bytes between that packet's start and the window; -1: not known
 	scanned int     // offsets of the window before this have been searched; in garbage: bytes
-	scanAt  int     // bytes of the window at which the next search is due
+	dropped int     // bytes that were in the window and are not kept
+	scanAt  int     // bytes, dropped ones included, at which the next search is due
 	large   int     // searches through many numbers
 
 	hopeless bool // lost, though the session is known
 
-	gap    int // bytes; -1: not known how many
-	gapped bool
-	closed bool
+	gap    int  // bytes; -1: not known how many
+	gapped bool // it is still to be applied
+	closed bool // the last search is still to be made
 }
 
 // Receiver returns what decrypts one direction of c. A connection has two. start says whether the first byte of Data
@@ -116,6 +120,7 @@ func (r *Receiver) Next() (p Packet, ok bool) {
 		if r.state == searching && r.look() {
 			continue
 		}
+		r.closed = false
 		if !r.gapped {
 			break
 		}
@@ -292,7 +297,8 @@ func (r *Receiver) jump(n int) {
 		r.search(false, sum(have, n))
 	case searching:
 		r.missing = sum(r.missing, sum(have, n))
-		r.scanned, r.scanAt = 0, min(r.scanAt, firstWindow)
+		r.scanned = 0
+		r.dropped += have
 	case inStep:
 		r.jumpInStep(have, n)
 	}
@@ -307,6 +313,7 @@ func (r *Receiver) jumpInStep(have, n int) {
 			return
 		}
 		r.advance()
+		r.version = false // it may have been this one
 		r.discard = minPacket + contents - have
 	}
 	switch {
@@ -331,7 +338,8 @@ func sum(a, b int) int {
 // many bytes there are at most between that one's start and the window, or -1.
 func (r *Receiver) search(based bool, missing int) {
 	r.state, r.based, r.base, r.missing = searching, based, r.keys, missing
-	r.scanned, r.scanAt, r.large = 0, 0, 0
+	r.scanned, r.scanAt, r.dropped, r.large = 0, 0, 0, 0
+	r.version = r.version && r.packet == 0 && !based // a packet that is lost may have been it
 	if missing < 0 {
 		r.scanAt = firstWindow
 	}
@@ -349,7 +357,8 @@ func (r *Receiver) numbers() uint64 {
 func (r *Receiver) look() bool {
 	w := r.window()
 	last := r.gapped || r.closed
-	if len(w) < minPacket || len(w) < r.scanAt && !last {
+	if len(w) < minPacket || r.dropped+len(w) < r.scanAt && !last {
+		r.trim()
 		return false
 	}
 	candidates := r.conn.candidates(r)
@@ -362,25 +371,34 @@ func (r *Receiver) look() bool {
 	}
 	numbers := min(r.numbers(), uint64(maxTries/len(candidates)))
 	many := numbers*uint64(len(candidates)) > manyNumbers
+	from := r.scanned
 	if many {
-		if len(w) < lookahead || r.large == maxLarge {
-			r.wait(many)
+		if len(w) < lookahead {
 			return false
 		}
 		r.large++
+		from = max(from, len(w)-largeWindow)
 	}
+	if r.try(candidates, w, from, min(numbers, youngest), last) || numbers > youngest && r.try(candidates, w, from, numbers, last) {
+		return true
+	}
+	r.scanned = max(r.scanned, len(w)-lookahead)
+	r.wait(many)
+	return false
+}
+
+// try searches w[from:] for packets of the candidates.
+func (r *Receiver) try(candidates []candidate, w []byte, from int, numbers uint64, last bool) bool {
 	for _, c := range candidates {
 		keys := c.session.keys[c.direction]
 		if r.based {
 			keys = r.base
 		}
-		if p, ok := search(w, r.scanned, len(w), keys, numbers); ok {
+		if p, ok := search(w, from, len(w), keys, numbers, last); ok {
 			r.found(c, p)
 			return true
 		}
 	}
-	r.scanned = max(r.scanned, len(w)-lookahead)
-	r.wait(many)
 	return false
 }
 
@@ -395,13 +413,25 @@ func (r *Receiver) found(c candidate, p place) {
 
 // wait says when the next search is due, after one without success, or gives up.
 func (r *Receiver) wait(many bool) {
-	have := len(r.window())
+	have := r.dropped + len(r.window())
 	switch {
-	case many && (r.large == maxLarge || have > maxWindow):
+	case many && (r.large == maxLarge || 8*have > maxSearch):
 		r.giveUp()
 	case many:
 		r.scanAt = max(firstWindow, 8*have)
-	default: // here the numbers that are possible bound the window
+	default:
 		r.scanAt = have + have/4 + minPacket
+	}
+	r.trim()
+}
+
+// trim lets go of what is too much to be kept while a search goes on.
+func (r *Receiver) trim() {
+	if n := len(r.window()) - maxWindow; n > 0 && r.large > 0 { // else the few numbers that are possible are the bound
+		n += maxWindow / 2
+		r.skip(n)
+		r.dropped += n
+		r.missing = sum(r.missing, n)
+		r.scanned = max(0, r.scanned-n)
 	}
 }

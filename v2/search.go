@@ -99,6 +99,21 @@ func (t *table) find(w []byte, a, b int, wide bool) (at, i int, ok bool) {
 	return 0, 0, false
 }
 
+// findAny is find for packets of any size. It is for few packets and few bytes.
+func (t *table) findAny(w []byte, a, b int) (at, i int, ok bool) {
+	b = min(b, len(w)-minPacket+1)
+	for at := a; at < b; at++ {
+		c := number(w[at:])
+		most := uint32(len(w) - at - minPacket)
+		for i := range t.len() {
+			if contents := c ^ t.mask(i); contents <= most && t.opens(w, at, i, int(contents)) {
+				return at, i, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
 // back goes from the packet that begins at w[at:], the table's packet i, to the first whole packet of w that the table knows.
 func (t *table) back(w []byte, at, i int) (int, int) {
 before:
@@ -124,8 +139,10 @@ type place struct {
 }
 
 // search looks for a packet that begins in w[a:b] and has a number of r's epoch or later; how many numbers there can be is
-// said by numbers. It returns the first whole packet of w from which on there is no gap up to the one found.
-func search(w []byte, a, b int, r ratchet, numbers uint64) (place, bool) {
+// said by numbers. It returns the first whole packet of w, if one was found. last says that no more bytes will come: then large
+// packets are looked for, too, where there are few possibilities.
+func search(w []byte, a, b int, r ratchet, numbers uint64, last bool) (place, bool) {
+	const few = 1 << 22 // pairs of an offset and a number; some milliseconds
 	if b <= a {
 		return place{}, false
 	}
@@ -136,7 +153,11 @@ func search(w []byte, a, b int, r ratchet, numbers uint64) (place, bool) {
 		n := min(epochs, tableEpochs)
 		var t *table
 		t, r = newTable(r, int(n))
-		if at, i, ok := t.find(w, a, b, wide); ok {
+		at, i, ok := t.find(w, a, b, wide)
+		if !ok && last && !wide && len(w)*t.len() <= few {
+			at, i, ok = t.findAny(w, 0, len(w))
+		}
+		if ok {
 			return t.start(w, at, i, base), true
 		}
 		epochs -= n
