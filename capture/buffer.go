@@ -74,6 +74,13 @@ func (b *buffer) skip(n int64) (left int64, err error) {
 	return 0, nil
 }
 
+// forget drops what was read and not taken, and says how many bytes that is: the source is to yield them again.
+func (b *buffer) forget() int {
+	n := b.end - b.pos
+	b.end = b.pos
+	return n
+}
+
 // unread returns a reader of everything not yet taken, and leaves b empty: a decompressor goes between.
 func (b *buffer) unread() io.Reader {
 	rest := append([]byte(nil), b.b[b.pos:b.end]...)

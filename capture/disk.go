@@ -32,6 +32,14 @@ func (d *disk) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// stat describes the file that is being read, also if its name is gone or is another file's by now.
+func (d *disk) stat() (os.FileInfo, error) {
+	if d.f != nil {
+		return d.f.Stat()
+	}
+	return os.Stat(d.path)
+}
+
 func (d *disk) close() {
 	if d.f != nil {
 		_ = d.f.Close() // it was only read

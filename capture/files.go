@@ -62,6 +62,7 @@ func newFiles(sets []set) *Files {
 	if streams {
 		f.stats.Total = 0
 	}
+	f.many = len(f.files) > 1
 	f.heap = slices.Clone(f.all)
 	for i := len(f.heap)/2 - 1; i >= 0; i-- {
 		f.sift(i)

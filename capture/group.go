@@ -35,6 +35,7 @@ type file struct {
 	size int64 // bytes on disk
 	stat *FileStats
 
+	seen   *seen     // of a followed file
 	stream io.Reader // standard input or a named pipe (then a *pump), or NewReader's; it has no head
 }
 

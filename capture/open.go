@@ -41,6 +41,7 @@ func Open(paths []string, opt Options) (*Files, error) {
 	src := newFiles(sets(o.files, func(f *file) (int64, bool) { return o.pr.last(f.path, f.head) }))
 	for i := range o.problems {
 		src.files = append(src.files, &o.problems[i])
+		src.many = true
 	}
 	return src, nil
 }

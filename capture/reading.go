@@ -13,6 +13,7 @@ type core struct {
 	ctx   context.Context // of the call of Next under way, for what reads and waits below it
 	block int             // bytes of a block
 	open  int             // files held open
+	many  bool            // there are more files than one: an empty one is then no error
 
 	mu    sync.Mutex
 	stats Stats        // guarded by mu; Files is empty: they are in files
@@ -94,7 +95,10 @@ func (g *reading) finish(err error) {
 	c.mu.Lock()
 	st := g.file.stat
 	st.Done = true
-	st.Warning, st.Err = verdict(g.file.path, err, len(c.files) > 1)
+	if g.disk != nil {
+		st.Size = max(st.Size, g.disk.off)
+	}
+	st.Warning, st.Err = verdict(g.file.path, err, c.many)
 	if n := g.r.badTimes; n > 0 && st.Err == nil && st.Warning == "" {
 		st.Warning = fmt.Sprintf("%s: %d packets have no time from 1970 to 2262; each got that of the packet before", g.file.path, n)
 	}
