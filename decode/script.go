@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"strings"
+
 	"github.com/btcsuite/btcd/address/v2/base58"
 	"github.com/btcsuite/btcd/address/v2/bech32"
 )
@@ -62,6 +64,9 @@ type prefixes struct {
 // addressPrefixes returns the prefixes of the network of that name; ok is false if we know none.
 // Sources: Bitcoin Core, kernel/chainparams.cpp; btcd, chaincfg/params.go for simnet.
 func addressPrefixes(net string) (p prefixes, ok bool) {
+	if strings.HasPrefix(net, "signet-") { // one with a challenge of its own
+		net = "signet"
+	}
 	switch net {
 	case "mainnet":
 		return prefixes{0x00, 0x05, "bc"}, true

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -26,12 +27,16 @@ func Networks() []Network {
 	}
 }
 
-// ParseNetwork reads a network's name or the eight hex digits of its magic, which also become its name
-// unless the magic is a known one.
+// ParseNetwork reads a network's name, the eight hex digits of its magic, which also become its name
+// unless the magic is a known one, or signet: and the hex digits of a custom signet's challenge; that one's name is signet-
+// and its magic.
 func ParseNetwork(s string) (Network, error) {
 	known := Networks()
 	if i := slices.IndexFunc(known, func(n Network) bool { return n.Name == strings.ToLower(s) }); i >= 0 {
 		return known[i], nil
+	}
+	if challenge, ok := strings.CutPrefix(s, "signet:"); ok {
+		return customSignet(challenge)
 	}
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != 4 {
@@ -39,11 +44,35 @@ func ParseNetwork(s string) (Network, error) {
 		for i, n := range known {
 			names[i] = n.Name
 		}
-		return Network{}, fmt.Errorf("network %q: want %s or eight hex digits of magic, as in f9beb4d9", s, strings.Join(names, ", "))
+		return Network{}, fmt.Errorf("network %q: want %s, eight hex digits of magic as in f9beb4d9, or signet:CHALLENGE in hex", s, strings.Join(names, ", "))
 	}
 	n := Network{Name: hex.EncodeToString(b), Magic: [4]byte(b)}
 	if i := slices.IndexFunc(known, func(k Network) bool { return k.Magic == n.Magic }); i >= 0 {
 		n.Name = known[i].Name
 	}
 	return n, nil
+}
+
+// customSignet derives a signet's magic from its challenge: the first four bytes of the double SHA-256 of the challenge
+// with its length before it. Source: BIP 325; Bitcoin Core, kernel/chainparams.cpp, SigNetParams.
+func customSignet(challenge string) (Network, error) {
+	script, err := hex.DecodeString(challenge)
+	if err != nil || len(script) == 0 || len(script) > 10_000 {
+		return Network{}, fmt.Errorf("network signet:%s: want the challenge script in hex digits, 10,000 bytes at the most", challenge)
+	}
+	var b []byte
+	if n := len(script); n < 0xfd { // CompactSize
+		b = append(b, byte(n))
+	} else {
+		b = append(b, 0xfd, byte(n), byte(n>>8))
+	}
+	sum := sha256.Sum256(append(b, script...))
+	sum = sha256.Sum256(sum[:])
+	magic := [4]byte(sum[:4])
+	for _, n := range Networks() {
+		if n.Magic == magic {
+			return n, nil
+		}
+	}
+	return Network{Name: "signet-" + hex.EncodeToString(magic[:]), Magic: magic}, nil
 }
