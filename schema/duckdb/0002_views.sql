@@ -26,34 +26,44 @@ SELECT seen_at, peer_address, peer_port, peer_name, NULL::VARCHAR AS country, ty
 FROM inv
 WHERE NOT outbound;
 
+-- sighting: on which connections the node learned of a transaction, by an announcement or by the transaction itself, and when at
+-- first. hash is as announced.
 CREATE VIEW sighting AS
-SELECT i.hash, min(m.seen_at) AS seen_at, m.conn
+SELECT i.hash, m.seen_at, m.conn
 FROM (SELECT conn, item, min(seen_at) AS seen_at
       FROM (SELECT conn, unnest(items) AS item, seen_at FROM inv_message WHERE NOT outbound)
       GROUP BY conn, item) m
      JOIN item i ON i.id = m.item
 WHERE i.type IN (1, 5, 1073741825)
-GROUP BY i.hash, m.conn
 UNION ALL
 SELECT wtxid, seen_at, conn FROM tx WHERE NOT outbound;
 
 CREATE VIEW tx_hash AS SELECT DISTINCT txid, wtxid FROM tx;
 
+-- For speed it groups by numbers instead of hashes, and uses aggregates that keep the first two instead of window functions.
 CREATE VIEW first_seen AS
-SELECT encode(f.hash, 'hex') AS hash, f.seen_at AS first_seen, s.name AS sensor, k.network,
+WITH known AS MATERIALIZED ( -- the hash by which the transaction of an item is known
+    SELECT i.id AS item, coalesce(t.txid, i.hash) AS hash
+    FROM item i LEFT JOIN tx_hash t ON t.wtxid = i.hash
+    WHERE i.type IN (1, 5, 1073741825)),
+numbered AS MATERIALIZED (
+    SELECT hash, row_number() OVER () AS number
+    FROM (SELECT hash FROM known UNION SELECT txid FROM tx WHERE NOT outbound)),
+sighted AS (
+    SELECT number, conn, min(seen_at) AS seen_at
+    FROM (SELECT n.number, m.conn, m.seen_at
+          FROM (SELECT conn, unnest(items) AS item, seen_at FROM inv_message WHERE NOT outbound) m
+               JOIN (SELECT item, number FROM known JOIN numbered USING (hash)) n ON n.item = m.item
+          UNION ALL
+          SELECT n.number, t.conn, t.seen_at FROM tx t JOIN numbered n ON n.hash = t.txid WHERE NOT t.outbound)
+    GROUP BY number, conn)
+SELECT encode(n.hash, 'hex') AS hash, f.seen[1] AS first_seen, s.name AS sensor, k.network,
        k.peer_address, k.peer_port, k.peer_name, NULL::VARCHAR AS country,
-       f.lead_us, f.peers, f.conn
-FROM (SELECT hash, seen_at, conn, row_number() OVER w AS place,
-             epoch_us(lead(seen_at) OVER w) - epoch_us(seen_at) AS lead_us,
-             count(*) OVER (PARTITION BY hash) AS peers
-      FROM (SELECT hash, conn, min(seen_at) AS seen_at
-            FROM (SELECT s.hash, s.seen_at, s.conn FROM sighting s
-                  WHERE NOT EXISTS (SELECT 1 FROM tx t WHERE t.wtxid = s.hash)
-                  UNION ALL
-                  SELECT t.txid, s.seen_at, s.conn FROM tx_hash t JOIN sighting s ON s.hash = t.wtxid) a
-            GROUP BY hash, conn) b
-      WINDOW w AS (PARTITION BY hash ORDER BY seen_at, conn)) f
+       epoch_us(f.seen[2]) - epoch_us(f.seen[1]) AS lead_us, f.peers, f.conn
+FROM (SELECT number, min(seen_at, 2) AS seen, arg_min(conn, row(seen_at, conn)) AS conn, count(*) AS peers
+      FROM sighted
+      GROUP BY number) f
+     JOIN numbered n USING (number)
      JOIN connection k ON k.id = f.conn
      JOIN capture c ON c.id = k.capture
-     JOIN sensor s ON s.id = c.sensor
-WHERE f.place = 1;
+     JOIN sensor s ON s.id = c.sensor;
