@@ -77,15 +77,17 @@ func (t target) open(ctx context.Context, stdout io.Writer, log *slog.Logger) (s
 	return sink.NewNull(), nil
 }
 
+// batchAge is how much capture time a database's batch may span. A recording is in no hurry, and a commit a second would be
+// what a quiet one costs.
+const batchAge = time.Minute
+
 // options are the queue's in front of the sink. Databases get each capture's records by themselves, so that batches are the same in every
 // run; lines come in the order in which the records were made.
 func (t target) options(fail context.CancelCauseFunc) sink.QueueOptions {
-	opt := sink.QueueOptions{Fail: fail}
 	if t.kind == toJSON || t.kind == toNull {
-		opt.Mixed = true
-		opt.Name = t.name
+		return sink.QueueOptions{Name: t.name, Mixed: true, Fail: fail}
 	}
-	return opt
+	return sink.QueueOptions{MaxAge: batchAge, Fail: fail} // databases name themselves in errors
 }
 
 // jsonFile is JSON lines into a file that is closed with the sink.
