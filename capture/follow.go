@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"slices"
@@ -331,7 +330,7 @@ func (f *Followed) finish(t *trail, err error) {
 	file := t.file
 	if info, statErr := t.disk.stat(); statErr == nil {
 		if info.Size() < t.disk.off {
-			err = fmt.Errorf("cut short to %d bytes by another program while it was read", info.Size())
+			err = shrunk(info.Size())
 		}
 		file.seen.info = info
 	}

@@ -215,6 +215,15 @@ func TestFollow(t *testing.T) {
 			{adds("trace1", at("a", 3)), "a3 [trace 2]"},
 			{adds("trace2", at("a", 4)), "a4 [trace1 1]"},
 		}},
+		{"tcpdump -C -W", []step{
+			{adds("w0", at("a", 1)), "a1"},
+			{adds("w1", at("a", 3)), "a3 [w0 1]"},
+			{func(t *testing.T) {
+				if err := os.WriteFile("w0", at("a", 5, 6, 7), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}, "a5 a6 a7 [w1 1]"},
+		}},
 		{"new captures, and things that are none", []step{
 			{adds("1590043904.eth0.pcap", two), "a1 a2"},
 			{adds("readme.txt", []byte("hello")), ""},
@@ -233,7 +242,7 @@ func TestFollow(t *testing.T) {
 				if err := os.Truncate("1590043904.pcap", 24); err != nil {
 					t.Fatal(err)
 				}
-			}, "[1590043904.pcap 2] error: 1590043904.pcap: cut short to 24 bytes by another program while it was read; the packets before were read"},
+			}, "[1590043904.pcap 2] warning: 1590043904.pcap: cut to 24 bytes by another program while it was read; what was written right before may be lost"},
 			{adds("1590043904.pcap", at("a", 9)[24:]), "a9"},
 		}},
 		{"grew when it was finished", []step{

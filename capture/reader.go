@@ -47,6 +47,13 @@ func (e *zeros) Error() string {
 	return fmt.Sprintf("nothing but zeros from offset %d on, as after a crash", e.offset)
 }
 
+// shrunk is a file that another program has cut to so many bytes while it was read.
+type shrunk int64
+
+func (n shrunk) Error() string {
+	return fmt.Sprintf("cut to %d bytes by another program while it was read", int64(n))
+}
+
 // notCapture says what a file is that is no capture.
 type notCapture struct{ what string }
 

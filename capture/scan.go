@@ -325,10 +325,9 @@ func (f *Followed) complain(s *seen, n name, err error) {
 func (f *Followed) trailOf(path string, n name) *trail {
 	k := trailKey{filepath.Dir(path), n.rest, n.ext, n.stamped}
 	if n.counter != "" && n.ext == "" {
-		// tcpdump -C without an extension: trace, trace1, trace2.
-		if t := f.byKey[trailKey{k.dir, n.stem, "", false}]; t != nil {
-			return t
-		}
+		// tcpdump -C without an extension: trace, trace1, trace2; with -W: trace0, trace1. Other than in Open, there is
+		// no looking at all files first, and in a folder that one program rotates files in, no need to.
+		k.rest = n.stem
 	}
 	t := f.byKey[k]
 	if t == nil {
@@ -336,7 +335,7 @@ func (f *Followed) trailOf(path string, n name) *trail {
 		f.block = blockSize(len(f.trails) + 1)
 		f.byKey[k] = t
 		f.trails = append(f.trails, t)
-		f.infos = append(f.infos, Info{Name: n.capture()})
+		f.infos = append(f.infos, Info{Name: name{rest: k.rest}.capture()})
 	}
 	return t
 }

@@ -13,11 +13,14 @@ func verdict(path string, err error, company bool) (warning string, _ error) {
 	var z *zeros
 	var d *damage
 	var n *notCapture
+	var s shrunk
 	switch {
 	case err == io.EOF:
 		return "", nil
 	case errors.As(err, &c), errors.As(err, &z):
 		return fmt.Sprintf("%s: %v; the whole packets before were read", path, err), nil
+	case errors.As(err, &s):
+		return fmt.Sprintf("%s: %v; what was written right before may be lost", path, err), nil
 	case err == errEmpty && company:
 		return fmt.Sprintf("%s: %v", path, err), nil
 	case err == errEmpty:
