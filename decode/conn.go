@@ -1,6 +1,11 @@
 package decode
 
-import "btcsniff/record"
+import (
+	"slices"
+	"time"
+
+	"btcsniff/record"
+)
 
 // A Conn decodes one connection. Its methods are those of a reassembly.Conn.
 type Conn struct {
@@ -12,9 +17,9 @@ type Conn struct {
 	proxy   proxyKind      // what the first bytes asked a proxy with
 	v2      bool           // a v2 handshake was seen
 
-	pings  [2][]ping        // that A, that B sent and that have no pong yet
-	pongs  [2][]record.Pong // that A, that B sent, waiting for their ping: see pong
-	agents [2]string        // user agents of A and B
+	pings    [2][]ping        // that A, that B sent and that have no pong yet
+	pongs    [2][]record.Pong // that A, that B sent, waiting for their ping: see pong
+	versions [2]heard         // from A, from B
 }
 
 // A ping was sent and not answered yet.
@@ -23,9 +28,19 @@ type ping struct {
 	at    record.Time
 }
 
+// What was heard in a version message.
+type heard struct {
+	agent string
+	at    record.Time // 0: there was none
+}
+
 const (
 	maxPings = 32 // unanswered ones remembered for each side; a node has one at a time
 	maxPongs = 32 // that wait for their ping
+
+	// A pong waits for its ping until the other stream is so far beyond it: that stream's bytes may have been held for a
+	// segment that was captured later than they were.
+	pongWait = 2 * time.Second
 )
 
 // Conn returns the decoder of a new connection.
@@ -40,14 +55,29 @@ func (d *Decoder) Conn(c *record.Conn) *Conn {
 // Data takes the next bytes that A, or B, sent. b is borrowed; seen is the capture time of the segment that first carried it.
 func (c *Conn) Data(fromB bool, b []byte, seen record.Time) {
 	s := c.stream(fromB)
+	s.given += uint64(len(b))
 	s.data(b, seen)
-	if len(c.pongs[1-s.side()]) > 0 {
-		c.givePongs(1-s.side(), seen)
+	if other := 1 - s.side(); len(c.pongs[other]) > 0 {
+		c.givePongs(other, s.reached(seen))
 	}
 }
 
 // Gap says that n bytes are missing before the flow's next Data.
-func (c *Conn) Gap(fromB bool, n int64) { c.stream(fromB).gap(n) }
+func (c *Conn) Gap(fromB bool, n int64) {
+	s := c.stream(fromB)
+	s.gap(n)
+	// A pong may be missing. Of pings with the same nonce, as some nodes send, the next pong more likely answers the last one.
+	pings := c.pings[1-s.side()]
+	slices.Reverse(pings)
+	kept := pings[:0]
+	for _, p := range pings {
+		if !slices.ContainsFunc(kept, func(k ping) bool { return k.nonce == p.nonce }) {
+			kept = append(kept, p)
+		}
+	}
+	slices.Reverse(kept)
+	c.pings[1-s.side()] = kept
+}
 
 // Close ends both streams and records the connection.
 func (c *Conn) Close(end record.ConnEnd) {
@@ -58,10 +88,13 @@ func (c *Conn) Close(end record.ConnEnd) {
 		c.givePongs(i, never)
 	}
 	end.Transport = c.transport()
-	end.UserAgent = c.agents[1]
+	a, b := c.versions[0], c.versions[1]
+	end.UserAgent = b.agent
 	if c.rec.LocalB && !c.rec.LocalA {
-		end.UserAgent = c.agents[0]
+		end.UserAgent = a.agent
 	}
+	// Who opened a connection speaks first: Bitcoin Core, net_processing.cpp, InitializeNode.
+	end.OpenerKnown = end.OpenerKnown || a.at != 0 && a.at < b.at
 	for i, f := range []*record.FlowCount{&end.A, &end.B} {
 		f.Resyncs, f.Messages = c.streams[i].resyncs, c.streams[i].messages
 	}
@@ -81,10 +114,10 @@ func (c *Conn) stream(fromB bool) *stream {
 
 func (c *Conn) transport() record.Transport {
 	switch {
-	case c.v2:
-		return record.TransportV2
 	case c.known():
 		return record.TransportV1
+	case c.v2:
+		return record.TransportV2
 	}
 	return record.TransportUnknown
 }
@@ -92,60 +125,66 @@ func (c *Conn) transport() record.Transport {
 // known says whether a message was decoded, so that the network is known.
 func (c *Conn) known() bool { return c.network.Name != "" }
 
-// recognise notes the network of the first message.
-func (c *Conn) recognise(n record.Network) {
+// recognise notes the network of the first message, by its magic. It returns false if magic is of another one.
+func (c *Conn) recognise(magic [magicLen]byte) bool {
 	if !c.known() {
-		c.network = n
-		c.rec.SetNetwork(n.Name)
+		c.network, _ = c.d.network(magic[:])
+		c.rec.SetNetwork(c.network.Name)
 	}
+	return magic == c.network.Magic
 }
 
-// ping takes a decoded ping, and records the pong that was captured before it, if there is one.
-func (c *Conn) ping(r record.Ping) {
+// ping takes a decoded ping, and records the pong that was captured before it, if there is one. Before BIP 31 a ping has no
+// nonce, and is not answered.
+func (c *Conn) ping(r record.Ping, answered bool) {
 	side := sideOf(r.FromB)
 	c.d.cfg.Out.Ping(r)
+	if !answered {
+		return
+	}
 	waiting := c.pongs[1-side]
 	for i, p := range waiting {
 		if p.Nonce == r.Nonce && p.SeenAt >= r.SeenAt {
 			p.Ping = r.SeenAt
+			c.pongs[1-side] = slices.Delete(waiting, i, i+1)
 			c.d.cfg.Out.Pong(p)
-			c.pongs[1-side] = append(waiting[:i], waiting[i+1:]...)
 			return
 		}
 	}
 	if len(c.pings[side]) == maxPings {
-		c.pings[side] = append(c.pings[side][:0], c.pings[side][1:]...)
+		c.pings[side] = slices.Delete(c.pings[side], 0, 1)
 	}
 	c.pings[side] = append(c.pings[side], ping{r.Nonce, r.SeenAt})
 }
 
-// pong takes a decoded pong. If its ping is not known, the other stream may be behind, waiting for a segment; then the pong waits
-// until that stream has come as far.
+// pong takes a decoded pong, which answers the first ping that has its nonce and no answer. If there is none, the other stream
+// may be behind, waiting for a segment; then the pong waits until that stream has come as far.
 func (c *Conn) pong(r record.Pong) {
 	side := sideOf(r.FromB)
 	pings := c.pings[1-side]
-	for i := len(pings) - 1; i >= 0; i-- {
-		if pings[i].nonce == r.Nonce && pings[i].at <= r.SeenAt {
-			r.Ping = pings[i].at
-			c.pings[1-side] = append(pings[:i], pings[i+1:]...)
+	for i, p := range pings {
+		if p.nonce == r.Nonce && p.at <= r.SeenAt {
+			r.Ping = p.at
+			c.pings[1-side] = slices.Delete(pings, i, i+1)
 			c.d.cfg.Out.Pong(r)
 			return
 		}
 	}
 	if len(c.pongs[side]) == maxPongs {
 		c.d.cfg.Out.Pong(c.pongs[side][0])
-		c.pongs[side] = append(c.pongs[side][:0], c.pongs[side][1:]...)
+		c.pongs[side] = slices.Delete(c.pongs[side], 0, 1)
 	}
 	c.pongs[side] = append(c.pongs[side], r)
 }
 
 const never = record.Time(1<<63 - 1)
 
-// givePongs records the pongs that a side sent before the other side's stream reached seen: their pings were not captured.
-func (c *Conn) givePongs(side int, seen record.Time) {
+// givePongs records the pongs of a side that the other side's stream, which has come to reached, is well beyond: their
+// pings were not captured.
+func (c *Conn) givePongs(side int, reached record.Time) {
 	waiting := c.pongs[side][:0]
 	for _, p := range c.pongs[side] {
-		if p.SeenAt < seen {
+		if p.SeenAt.Add(pongWait) < reached {
 			c.d.cfg.Out.Pong(p)
 		} else {
 			waiting = append(waiting, p)

@@ -34,6 +34,7 @@ type Decoder struct {
 	cfg      Config
 	vects    []record.InvVect // scratch for the inv at hand
 	free     []hash.Hash      // SHA-256 states that no stream uses
+	spare    []buffer         // that no stream uses
 	buffered int              // bytes that streams keep
 	stats    Stats
 }
@@ -104,16 +105,6 @@ func (d *Decoder) network(magic []byte) (record.Network, bool) {
 		}
 	}
 	return record.Network{}, false
-}
-
-// prefix says whether b, which has fewer than four bytes, may be the beginning of a magic.
-func (d *Decoder) prefix(b []byte) bool {
-	for _, n := range d.cfg.Networks {
-		if string(n.Magic[:len(b)]) == string(b) {
-			return true
-		}
-	}
-	return false
 }
 
 func (d *Decoder) newHash() hash.Hash {

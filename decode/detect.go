@@ -6,27 +6,35 @@ import (
 	"btcsniff/record"
 )
 
-// detect takes the first bytes of a stream whose opening was captured, until it is clear what they are.
-func (s *stream) detect(b []byte, seen record.Time) {
+// detect takes the first bytes of a stream whose opening was captured, until it is clear what they are. It takes all of b.
+func (s *stream) detect(b []byte, seen record.Time) int {
 	s.keep(b, seen)
+	s.redetect()
+	return len(b)
+}
+
+// redetect looks at the bytes that are kept.
+func (s *stream) redetect() {
 	if s.mode == proxying {
 		s.handshake()
 		return
 	}
-	b = s.kept.bytes()
-	switch s.classify(b) {
+	b := s.kept.bytes()
+	class := s.classify(b)
+	if class != unclear && !s.proxied && !s.fromB && s.c.proxy == undecided && class != isProxy {
+		s.c.proxy = noProxy
+	}
+	switch class {
 	case unclear:
 	case isV1:
-		s.magic = [4]byte(b)
+		s.magic = [magicLen]byte(b)
 		s.mode = framing
 		s.again(0)
 	case isProxy:
 		s.mode = proxying
 		s.handshake()
 	case isV2:
-		s.c.v2 = true
-		s.mode = encrypted
-		s.again(0)
+		s.encrypt()
 	case isForeign:
 		s.mode = ignoring
 		s.again(0)
@@ -51,20 +59,20 @@ const (
 const keyLen = 64 // bytes; BIP 324: each side begins with its ElligatorSwift-encoded public key
 
 func (s *stream) classify(b []byte) class {
-	if len(b) < 4 {
-		if s.c.d.prefix(b) || foreignPrefix(b) != no || !s.proxied && proxyPrefix(b, s.c.proxy) != no {
-			return unclear
-		}
-	} else if _, ok := s.c.d.network(b[:4]); ok {
+	switch s.network(b) {
+	case yes:
 		return isV1
+	case wait:
+		return unclear
 	}
 	if s.c.known() {
 		return isGarbage
 	}
 	if !s.proxied {
-		if v := proxyPrefix(b, s.c.proxy); v == yes {
+		switch s.proxyPrefix(b) {
+		case yes:
 			return isProxy
-		} else if v == wait {
+		case wait:
 			return unclear
 		}
 	}
@@ -75,47 +83,69 @@ func (s *stream) classify(b []byte) class {
 		return unclear
 	case looksRandom(b[:keyLen]):
 		return isV2
+	case s.c.v2 || isText(b[:keyLen]):
+		return isForeign
 	}
 	return isGarbage
 }
 
-// looksRandom tells a key (64 bytes, as good as random: 57 different values on average, standard deviation 2.3) from text and from most
-// binary protocols.
+// network says whether b begins with the magic of the connection's network or, while that is not known, of any.
+func (s *stream) network(b []byte) verdict {
+	networks := s.c.d.cfg.Networks
+	if s.c.known() {
+		networks = []record.Network{s.c.network}
+	}
+	v := no
+	for i := range networks {
+		v = max(v, hasPrefix(b, string(networks[i].Magic[:])))
+	}
+	return v
+}
+
+// looksRandom tells a key (64 bytes, as good as random: 57 different values on average, standard deviation 2.3, half of them
+// from 0x80 on, standard deviation 4) from text and from most binary protocols.
 func looksRandom(b []byte) bool {
 	var seen [256]bool
-	different := 0
+	different, high := 0, 0
 	for _, c := range b {
 		if !seen[c] {
 			seen[c] = true
 			different++
 		}
+		high += int(c >> 7)
 	}
-	return different >= 44
+	return different >= 44 && high >= 8
+}
+
+// isText says whether b is ASCII text.
+func isText(b []byte) bool {
+	for _, c := range b {
+		if (c < ' ' || c > '~') && c != '\r' && c != '\n' && c != '\t' {
+			return false
+		}
+	}
+	return true
 }
 
 // foreignPrefix says whether b begins like a protocol that is often met on Bitcoin's ports or beside it.
 func foreignPrefix(b []byte) verdict {
+	v := no
 	for _, p := range []string{
-		"GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "HTTP/", "PRI * HTTP", "SSH-", "{\"", // requests to RPC servers and others
+		"GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "HTTP/", "PRI * HTTP", "SSH-", // requests to RPC servers and others
 		"\x16\x03\x00", "\x16\x03\x01", "\x16\x03\x02", "\x16\x03\x03", // TLS, RFC 8446, section 5.1
 	} {
-		n := min(len(b), len(p))
-		if string(b[:n]) == p[:n] {
-			if n == len(p) {
-				return yes
-			}
-			return wait
-		}
+		v = max(v, hasPrefix(b, p))
 	}
-	return no
+	return v
 }
 
 // giveUpDetecting accounts for what is kept when the stream ends or has a hole before it is clear what it is.
 func (s *stream) giveUpDetecting() {
-	if s.mode == proxying {
-		s.stats().Proxy += uint64(s.kept.len())
+	b := s.kept.bytes()
+	if s.mode == proxying || len(b) > 1 && b[0] == socksVersion && !s.proxied && s.proxyPrefix(b) == wait {
+		s.stats().Proxy += uint64(len(b))
 	} else {
-		s.passOver(s.kept.len())
+		s.passOver(len(b))
 	}
 	s.forget()
 }
@@ -124,28 +154,38 @@ func (s *stream) giveUpDetecting() {
 type proxyKind uint8
 
 const (
-	noProxy proxyKind = iota
+	undecided proxyKind = iota
+	noProxy
 	socks5
 	httpConnect
 )
 
 const maxHandshake = 8 << 10 // bytes that a proxy handshake may take in one direction
 
-// proxyPrefix says whether b begins a proxy handshake. kind is what the other side's stream began, if that is known: only a proxy's
-// answer may begin like a plain HTTP server's.
-func proxyPrefix(b []byte, kind proxyKind) verdict {
+// proxyPrefix says whether b begins a proxy handshake. A is the client, since detection is for connections of which the opening
+// was captured.
+func (s *stream) proxyPrefix(b []byte) verdict {
+	kind := s.c.proxy
+	if kind == noProxy || len(b) > maxHandshake {
+		return no
+	}
 	if kind != httpConnect {
-		if h := parseSocks(b); h.state != no {
+		if h := parseSocks(b, !s.fromB); h.state != no {
 			return h.state
 		}
 	}
-	if v := hasPrefix(b, "CONNECT "); v != no {
-		return v
+	if !s.fromB {
+		return hasPrefix(b, "CONNECT ")
 	}
-	if kind == httpConnect {
-		return hasPrefix(b, "HTTP/1.")
+	// A plain HTTP server's answer begins like a proxy's; the question tells them apart.
+	v := hasPrefix(b, "HTTP/1.")
+	switch {
+	case kind == socks5:
+		return no
+	case kind == undecided && v == yes:
+		return wait
 	}
-	return no
+	return v
 }
 
 func hasPrefix(b []byte, p string) verdict {
@@ -165,7 +205,7 @@ func (s *stream) handshake() {
 	var h handshake
 	kind := socks5
 	if b[0] == socksVersion {
-		h = parseSocks(b)
+		h = parseSocks(b, !s.fromB)
 	} else {
 		kind = httpConnect
 		h = parseConnect(b)
@@ -178,9 +218,9 @@ func (s *stream) handshake() {
 		s.again(0)
 		return
 	}
-	s.c.proxy = kind
 	s.proxied = true
-	if h.target != "" && s.c.rec.PeerName() == "" {
+	if !s.fromB {
+		s.c.proxy = kind
 		s.c.rec.SetPeerName(h.target)
 	}
 	s.stats().Proxy += uint64(h.length)
@@ -189,6 +229,9 @@ func (s *stream) handshake() {
 		s.mode = ignoring
 	}
 	s.again(h.length)
+	if other := s.c.stream(!s.fromB); other.mode == detecting && other.kept.len() > 0 {
+		other.redetect() // it may have waited for this
+	}
 }
 
 // A handshake is what one direction of a proxy's handshake says.

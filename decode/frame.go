@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 )
@@ -10,6 +9,8 @@ const (
 	headerLen    = 24        // magic 4, command 12, length 4, checksum 4
 	oldHeaderLen = 20        // the same without a checksum: version and verack before 2012-02-20
 	maxPayload   = 4_000_000 // bytes; Bitcoin Core, net.h, MAX_PROTOCOL_MESSAGE_LENGTH
+	maxVersion   = 2048      // bytes of payload of a version message: there is none of even a quarter
+	magicLen     = 4
 	commandLen   = 12
 )
 
@@ -61,36 +62,34 @@ func (h *header) total() int { return headerLen + h.length }
 // is says whether h's command is name.
 func (h *header) is(name string) bool { return string(h.cmd()) == name }
 
-// sumOK says whether payload has the checksum that h names: the first bytes of its double SHA-256.
-func (h *header) sumOK(payload []byte) bool {
-	sum := sha256.Sum256(payload)
+// sumOK says whether a whole message has the checksum that its header names: the first bytes of its payload's double
+// SHA-256.
+func sumOK(message []byte) bool {
+	sum := sha256.Sum256(message[headerLen:])
 	sum = sha256.Sum256(sum[:])
-	return [4]byte(sum[:]) == h.checksum
+	return [4]byte(sum[:]) == [4]byte(message[oldHeaderLen:])
 }
 
-// emptySum is the checksum of an empty payload.
-var emptySum = []byte{0x5d, 0xf6, 0xe0, 0xe2}
+// mayBeOld says whether a message may be one without a checksum, as far as its header tells.
+func (h *header) mayBeOld() bool {
+	return h.is("verack") && h.length == 0 || h.is("version") && h.length > 0 && h.length <= maxVersion
+}
 
 // old says whether a message that begins with b has no checksum, as version and verack had before 2012-02-20 (Bitcoin
-// 0.2.10's and later code: CMessageHeader and SetVersion(209) in net.h), and how long it is then. h is b's header but for the checksum; short is true
-// if b may be one and is not whole yet.
+// 0.2.10's and later code: CMessageHeader and SetVersion(209) in net.h), and how many bytes it has then. h is b's
+// header; short is true if b, which has at least headerLen bytes, may be one and is not whole yet.
 func (h *header) old(b []byte) (total int, is, short bool) {
 	switch {
-	case h.is("verack") && h.length == 0:
-		rest := b[oldHeaderLen:]
-		if len(rest) >= 4 {
-			rest = rest[:4]
-			return oldHeaderLen, bytes.Equal(rest, h.magic[:]), false
-		}
-		return oldHeaderLen, false, true
-	case h.is("version"):
-		total = oldHeaderLen + h.length
-		if len(b) < total {
-			return total, false, true
-		}
-		return total, plausibleVersion(b[oldHeaderLen:total]), false
+	case !h.mayBeOld():
+		return 0, false, false
+	case h.length == 0: // Verack, if the next message's magic is where the checksum should be.
+		return oldHeaderLen, h.checksum == h.magic, false
 	}
-	return 0, false, false
+	total = oldHeaderLen + h.length
+	if len(b) < total {
+		return total, false, true
+	}
+	return total, plausibleVersion(b[oldHeaderLen:total]), false
 }
 
 // What becomes of a message's payload.
@@ -114,7 +113,7 @@ func (h *header) treat() treatment {
 	case "ping", "pong":
 		most = 1024
 	case "version":
-		most = 2048
+		most = maxVersion
 	case "addr":
 		most = 9 + maxAddrs*30
 	case "addrv2":

@@ -3,22 +3,18 @@ package decode
 import "btcsniff/record"
 
 // message takes a message of total bytes whose checksum is right, and which began at s.start and was captured from s.first to s.latest.
-// payload is borrowed; of a block it is only the beginning.
-func (s *stream) message(h *header, payload []byte, total int) {
-	if !s.c.known() {
-		n, _ := s.c.d.network(h.magic[:])
-		s.c.recognise(n)
+// payload is borrowed; of one that is not kept it is only the beginning.
+func (s *stream) message(h *header, payload []byte, total int, t treatment) {
+	if !s.c.recognise(h.magic) {
+		s.stats().Skipped += uint64(total)
+		s.badHeader()
+		return
 	}
-	s.count(h, total, s.record(h, payload))
-}
-
-// count counts a message; wellFormed is false if its payload is not of its command's form.
-func (s *stream) count(h *header, total int, wellFormed bool) {
 	s.messages++
 	c := s.c.d.command(h.cmd())
 	c.Messages++
 	c.Bytes += uint64(total)
-	if !wellFormed {
+	if t == oversize || t != pass && !s.record(h, payload) {
 		c.Malformed++
 	}
 }
@@ -42,7 +38,7 @@ func (s *stream) record(h *header, payload []byte) bool {
 	case "ping":
 		r := record.Ping{Meta: m}
 		if r.Nonce, err = parseNonce(payload); err == nil {
-			s.c.ping(r)
+			s.c.ping(r, len(payload) > 0)
 		}
 	case "pong":
 		if len(payload) == 0 {
@@ -55,7 +51,7 @@ func (s *stream) record(h *header, payload []byte) bool {
 	case "version":
 		r := record.Version{Meta: m}
 		if err = parseVersion(payload, &r); err == nil {
-			s.c.agents[s.side()] = r.UserAgent
+			s.c.versions[s.side()] = heard{r.UserAgent, m.SeenAt}
 			out.Version(r)
 		}
 	case "addr", "addrv2":

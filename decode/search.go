@@ -6,235 +6,253 @@ import (
 	"btcsniff/record"
 )
 
-// A searchState is how far a search has come. What it looks at is in stream.kept.
-type searchState struct {
-	from   int          // place in kept before which no message begins
-	need   int          // bytes that kept must have before it is worth looking again
-	looked int          // bytes looked at while nothing of Bitcoin was recognised on the connection
-	counts *[256]uint32 // of these, how often each value came
-	hashed int          // bytes hashed for candidates
+// A search is how far the search for the next message has come. What it looks at is in stream.kept.
+type search struct {
+	from  int // place in kept before which no message begins
+	to    int // bytes after from that are whole messages, one after the other
+	links int // of these, messages whose checksum is right
+	paid  int // bytes of the message after these that are paid for
+	need  int // bytes that kept must have before it is worth looking again
 }
 
 const (
-	uniformAfter = 64 << 10        // bytes; the longest run of short ids in a compact block is shorter
-	hopeless     = 2 * maxPayload  // bytes without a message: there is none
-	hashAllowed  = 16 * maxPayload // bytes hashed for candidates, beyond hashPerByte a byte: so much a hostile stream may cost
-	hashPerByte  = 8
+	// enough messages in a row are believed without waiting for what follows. Look-alikes in the payload of a transaction or
+	// block are followed by the rest of that payload; who puts as many as these in one, and is lucky enough that a
+	// gap hides its header, can't be told from a stream by its bytes.
+	enough = 4
+
+	// What a search may hash and copy: so many bytes, and so many for each byte of the flow. A hostile stream of headers whose
+	// payloads overlap costs no more. An honest one is hashed and copied once or twice.
+	searchCredit  = 2 * maxPayload
+	searchPerByte = 8
+
+	small = 4096 // bytes: so many a stream may always keep; their sum is bounded by the number of connections
 )
 
-// look takes bytes while the next message is searched for. A message is believed when its header is of the right form, its checksum is
-// right and another message follows it, or nothing does: look-alikes in the payload of a transaction or
-// block are followed by the rest of that payload.
-func (s *stream) look(b []byte, seen record.Time) {
-	s.keep(b, seen)
-	if !s.c.known() {
-		s.tally(b)
-	}
-	if s.kept.len() >= s.search.need {
-		s.scan(false)
-	}
-	if s.mode == searching && !s.c.known() && s.giveUp() {
-		s.passOver(s.kept.len())
-		s.forget()
-		s.search = searchState{}
-		s.mode = watching
-	}
-}
-
-// scan looks for a message in the bytes kept. In a final scan nothing follows them.
-func (s *stream) scan(final bool) {
-	st := &s.search
-	for s.mode == searching {
-		b := s.kept.bytes()
-		i := s.findMagic(b[st.from:])
-		st.from += i
-		st.need = 0
-		switch total, verdict := s.judge(b[st.from:], final); verdict {
-		case yes:
-			s.accept(total)
-			return
-		case no:
-			st.from++
-			continue
-		case wait:
-			st.need = st.from + total
-		}
-		break
-	}
-	if n := st.from; n > 0 {
-		s.passOver(n)
-		s.kept.discard(n)
-		s.c.d.buffered -= n
-		st.from, st.need = 0, st.need-n
-	}
-}
-
-// settle looks for a message that nothing follows.
-func (s *stream) settle() { s.scan(true) }
-
+// A verdict says whether bytes are what is looked for.
 type verdict uint8
 
 const (
-	no   verdict = iota // no message begins here
-	wait                // more bytes are needed to tell
+	no   verdict = iota
+	wait         // more bytes are needed to tell
 	yes
 )
 
-// judge says whether b begins with a message: its length if so, or how many bytes are needed to tell.
-func (s *stream) judge(b []byte, final bool) (total int, v verdict) {
+// look takes bytes while the next message is searched for, and returns how many. A message is believed when its header is of the
+// right form, its checksum is right, and others follow it until there are enough or a gap or the end of the stream comes.
+func (s *stream) look(b []byte, seen record.Time) int {
+	if !s.c.known() {
+		if s.c.v2 {
+			s.encrypt()
+			return 0
+		}
+		if s.noise.add(b) {
+			s.passOver(s.kept.len())
+			s.forget()
+			s.mode = watching
+			return 0
+		}
+	}
+	if s.kept.len() > 0 {
+		s.keep(b, seen)
+		if s.kept.len() >= s.search.need || s.c.d.full() {
+			s.find(false)
+		}
+		return len(b)
+	}
+	s.search = search{}
+	at, v := s.scan(b, false)
+	s.passOver(at)
+	s.pos += uint64(at)
+	switch v {
+	case yes:
+		s.found(b[at:])
+		return at
+	case wait:
+		s.keep(b[at:], seen)
+		s.search.from, s.search.need = 0, s.search.need-at
+	case no:
+		s.search = search{}
+	}
+	return len(b)
+}
+
+// find looks for a message in the bytes kept, and gives them to data if there is one. In a final search nothing follows them.
+func (s *stream) find(final bool) bool {
+	b := s.kept.bytes()
+	at, v := s.scan(b, final)
+	switch v {
+	case yes:
+		s.found(b[at:])
+		s.passOver(at)
+		s.again(at)
+		return true
+	case no:
+		s.passOver(len(b))
+		s.forget()
+	case wait:
+		if at >= small && at >= len(b)/2 || s.c.d.full() {
+			s.passOver(at)
+			s.discard(at)
+			s.search.from, s.search.need = 0, s.search.need-at
+		}
+	}
+	return false
+}
+
+// settle ends a search at a gap or at the end of the stream: messages that nothing follows are believed too.
+func (s *stream) settle() {
+	for s.mode == searching && s.find(true) {
+	}
+}
+
+// found goes on with messages in sequence, of which b begins with the first.
+func (s *stream) found(b []byte) {
+	s.magic = [4]byte(b)
+	s.mode = framing
+	s.search = search{}
+	s.noise = noise{}
+}
+
+// scan returns the first place in b at which a message begins, or may begin, or b's length.
+func (s *stream) scan(b []byte, final bool) (int, verdict) {
+	st := &s.search
+	least := 1
+	for {
+		i := s.findMagic(b[st.from:])
+		if i > 0 {
+			*st = search{from: st.from + i}
+		}
+		if st.from == len(b) {
+			return len(b), no
+		}
+		switch v := s.judge(b[st.from:]); {
+		case v == yes, v == wait && !final, v == wait && st.links >= least:
+			if v == wait && final {
+				v = yes
+			}
+			return st.from, v
+		case v == wait && len(b)-st.from >= headerLen:
+			// A gap cut a message, or what looks like one. What is inside is not believed as easily.
+			least = enough
+		}
+		*st = search{from: st.from + 1}
+	}
+}
+
+// judge says whether b begins with a message. While it is not sure, search.links says how many right ones there are in
+// a row, and search.need how many bytes are needed.
+func (s *stream) judge(b []byte) verdict {
+	st := &s.search
+	for st.links < enough {
+		total, old, v := measure(b[st.to:], b)
+		switch {
+		case v == no:
+			return no
+		case !s.pay(total), v == wait && total > small && s.c.d.full():
+			s.stats().Evicted++
+			if st.links > 0 {
+				return yes
+			}
+			return no
+		case v == wait:
+			st.need = st.from + st.to + total
+			return wait
+		}
+		if old || sumOK(b[st.to:st.to+total]) {
+			st.links++
+		} else if st.links == 0 {
+			return no
+		}
+		st.to += total
+		st.paid = 0
+	}
+	return yes
+}
+
+// pay says whether a search may look at a message of total bytes.
+func (s *stream) pay(total int) bool {
+	due := uint64(max(0, total-s.search.paid))
+	if s.spent+due > searchCredit+searchPerByte*s.given {
+		return false
+	}
+	s.spent += due
+	s.search.paid += int(due)
+	return true
+}
+
+// measure says how many bytes the message takes that b begins with, and whether it is one without a checksum. Its
+// magic must be that of like. While the message is not whole, total is how many bytes are needed to tell more.
+func measure(b, like []byte) (total int, old bool, v verdict) {
+	n := min(len(b), len(like), magicLen)
+	if !bytes.Equal(b[:n], like[:n]) {
+		return 0, false, no
+	}
 	if len(b) < headerLen {
-		return headerLen, wait
+		return headerLen, false, wait
 	}
 	h, ok := parseHeader(b)
 	if !ok {
-		return 0, no
+		return 0, false, no
 	}
-	if total, is, short := h.old(b); is {
-		return follows(b, total, &h, final)
-	} else if short {
-		return total + 1, wait
+	total, old, short := h.old(b)
+	if !old && !short {
+		total = h.total()
 	}
-	total = h.total()
-	if len(b) < total {
-		if !s.c.d.room(total) {
-			s.stats().Evicted++
-			return 0, no
-		}
-		return total, wait
+	if len(b) < total || short {
+		return total, false, wait
 	}
-	if s.search.hashed += h.length; s.search.hashed > hashAllowed+hashPerByte*len(b) || !h.sumOK(b[headerLen:total]) {
-		return 0, no
-	}
-	return follows(b, total, &h, final)
-}
-
-// follows says whether what comes after the first total bytes of b may be another message of h's network.
-func follows(b []byte, total int, h *header, final bool) (int, verdict) {
-	rest := b[total:]
-	n := min(len(rest), len(h.magic))
-	switch {
-	case !bytes.Equal(rest[:n], h.magic[:n]):
-		return 0, no
-	case n < len(h.magic) && !final:
-		return total + len(h.magic), wait
-	}
-	return total, yes
-}
-
-// accept takes the message of total bytes that was found, and goes on with messages in sequence.
-func (s *stream) accept(total int) {
-	from := s.search.from
-	b := s.kept.bytes()[from:]
-	h, _ := parseHeader(b)
-	payload := b[oldHeaderLen:total]
-	if _, old, _ := h.old(b); !old {
-		payload = b[headerLen:total]
-	}
-	s.magic = h.magic
-	s.start = s.pos - uint64(len(b))
-	s.first, s.latest = s.kept.times(from, from+total)
-	s.passOver(from)
-	s.message(&h, payload, total)
-	s.mode = framing
-	s.search = searchState{}
-	s.again(from + total)
-}
-
-// candidate says whether what is kept begins with a message that is not whole.
-func (s *stream) candidate() bool {
-	b := s.kept.bytes()
-	if len(b) < headerLen {
-		return false
-	}
-	_, ok := parseHeader(b)
-	return ok && s.findMagic(b) == 0
+	return total, old, yes
 }
 
 // findMagic returns the place of the first magic in b, or of what may be the beginning of one at b's end, or len(b).
 func (s *stream) findMagic(b []byte) int {
+	// Looked for in pieces, so that a magic that is rare does not cost a pass over all of b for each one that is frequent.
+	const piece = 1024
 	networks := s.c.d.cfg.Networks
 	if s.c.known() {
 		networks = []record.Network{s.c.network}
 	}
-	best := len(b)
-	for _, n := range networks {
-		end := min(len(b), best+len(n.Magic)-1)
-		if i := bytes.Index(b[:end], n.Magic[:]); i >= 0 {
-			best = i
+	for base := 0; base < len(b); base += piece {
+		w := b[base:min(len(b), base+piece+magicLen-1)]
+		best := len(w)
+		for i := range networks {
+			end := min(len(w), best+magicLen-1)
+			if j := bytes.Index(w[:end], networks[i].Magic[:]); j >= 0 {
+				best = j
+			}
+		}
+		if best < len(w) {
+			return base + best
 		}
 	}
-	for k := min(3, len(b)); k > 0 && best == len(b); k-- {
-		for _, n := range networks {
-			if bytes.HasSuffix(b, n.Magic[:k]) {
-				best = len(b) - k
-				break
+	for k := min(magicLen-1, len(b)); k > 0; k-- {
+		for i := range networks {
+			if bytes.HasSuffix(b, networks[i].Magic[:k]) {
+				return len(b) - k
 			}
 		}
 	}
-	return best
-}
-
-// tally counts the values of bytes on a connection on which nothing of Bitcoin was recognised yet.
-func (s *stream) tally(b []byte) {
-	st := &s.search
-	st.looked += len(b)
-	if st.looked > 4*uniformAfter {
-		st.counts = nil
-		return
-	}
-	if st.counts == nil {
-		st.counts = new([256]uint32)
-	}
-	for _, c := range b {
-		st.counts[c]++
-	}
-}
-
-// giveUp says whether the stream is no v1 stream: it is as good as random (no v1 traffic is, for so long), or went on for longer than
-// any message without another.
-func (s *stream) giveUp() bool {
-	st := &s.search
-	if st.looked > hopeless {
-		return true
-	}
-	return st.counts != nil && st.looked >= uniformAfter && uniform(st.counts)
-}
-
-// uniform is a chi-squared test: whether bytes that came so often may be random.
-func uniform(counts *[256]uint32) bool {
-	const (
-		mean  = 255  // of chi-squared with 255 degrees of freedom
-		sigma = 22.6 // its standard deviation
-	)
-	total := 0.0
-	for _, n := range counts {
-		total += float64(n)
-	}
-	want, chi := total/256, 0.0
-	for _, n := range counts {
-		d := float64(n) - want
-		chi += d * d / want
-	}
-	return chi < mean+5*sigma
+	return len(b)
 }
 
 // watch takes bytes of a stream that was given up: it looks only whether they begin with a header.
 func (s *stream) watch(b []byte) int {
-	if !s.c.known() {
-		var ok bool
+	if !s.c.known() && !s.c.v2 {
+		begins := false
 		if len(b) >= headerLen {
 			var h header
-			if h, ok = parseHeader(b); ok {
-				_, ok = s.c.d.network(h.magic[:])
+			if h, begins = parseHeader(b); begins {
+				_, begins = s.c.d.network(h.magic[:])
 			}
 		}
-		if !ok {
+		if !begins {
 			s.pos += uint64(len(b))
 			s.passOver(len(b))
 			return len(b)
 		}
 	}
 	s.mode = searching
-	s.search = searchState{}
+	s.noise = noise{}
 	return 0
 }

@@ -9,68 +9,62 @@ import (
 
 // SOCKS5. Sources: RFC 1928; RFC 1929 for user and password.
 const (
-	socksVersion  = 5
-	authVersion   = 1 // of the user and password negotiation
-	socksConnect  = 1 // the only command that a node uses
-	maxMethods    = 8 // more than there are
-	methodRefused = 0xff
-	atypIPv4      = 1
-	atypDomain    = 3
-	atypIPv6      = 4
+	socksVersion   = 5
+	authVersion    = 1    // of the user and password negotiation
+	socksConnect   = 1    // the only command that a node uses
+	maxMethods     = 8    // more than there are
+	lastMethod     = 9    // that is assigned: IANA, SOCKS Methods
+	privateMethods = 0x80 // and what follows; 0xff refuses all
+	atypIPv4       = 1
+	atypDomain     = 3
+	atypIPv6       = 4
 )
 
-// parseSocks reads what one side sends before the stream proper begins. Client and server are told apart by the
-// bytes: a client's greeting is 05 n and n methods, a server's answer 05 m; what follows a client's begins with 01 (user and
-// password) or 05 01 00 (the request), what follows a server's with 01 00 or 05 and the reply.
+// parseSocks reads what the client, or the server, sends before the stream proper begins:
 //
 //	client: 05 n methods...  [01 len user len password]  05 01 00 type address port
 //	server: 05 method        [01 status]                 05 reply 00 type address port
 //
-// A client waits for the server's answer after its greeting, so a stream that goes on in another way is not SOCKS.
-func parseSocks(b []byte) handshake {
+// What a server that refuses the methods or the password sends is never more than a part.
+func parseSocks(b []byte, client bool) handshake {
 	if len(b) > 0 && b[0] != socksVersion {
 		return handshake{}
 	}
 	if len(b) < 2 {
 		return handshake{state: wait}
 	}
-	server := socksSide(b, 2, false)
-	client := handshake{}
-	if n := int(b[1]); n >= 1 && n <= maxMethods {
-		client = socksSide(b, 2+n, true)
+	pos, methods := 2, b[1:2] // where the part after the greeting begins; of the greeting, what it offers or chooses
+	if client {
+		if b[1] == 0 || b[1] > maxMethods {
+			return handshake{}
+		}
+		pos += int(b[1])
+		methods = b[2:min(pos, len(b))]
 	}
-	switch {
-	case b[1] == methodRefused && len(b) == 2:
-		return handshake{state: yes, length: 2, refused: true}
-	case client.state == yes:
-		return client
-	case server.state == yes:
-		return server
-	case client.state == wait || server.state == wait:
-		return handshake{state: wait}
-	}
-	return handshake{}
-}
-
-// socksSide reads what follows the greeting of the given length.
-func socksSide(b []byte, greeting int, client bool) handshake {
-	pos := greeting
-	for _, m := range b[min(2, len(b)):min(pos, len(b))] { // methods: none, GSSAPI, user and password, few others
-		if m > 9 && m < 0x80 {
+	for _, m := range methods {
+		if m > lastMethod && m < privateMethods {
 			return handshake{}
 		}
 	}
 	if len(b) <= pos {
 		return handshake{state: wait}
 	}
+	if !client && b[1] == 0xff {
+		return handshake{}
+	}
 	if b[pos] == authVersion {
 		n := 2
-		if client {
-			if n = authLen(b[pos:]); n == 0 {
-				return handshake{state: wait}
+		switch {
+		case client:
+			n = authLen(b[pos:])
+		case len(b) > pos+1 && b[pos+1] != 0: // refused
+			n = 0
+			if len(b) > pos+2 {
+				return handshake{}
 			}
-		} else if len(b) > pos+1 && b[pos+1] != 0 {
-			return handshake{state: yes, length: pos + 2, refused: true}
+		}
+		if n == 0 {
+			return handshake{state: wait}
 		}
 		pos += n
 	}

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"crypto/sha256"
 	"hash"
 
 	"btcsniff/record"
@@ -11,7 +12,7 @@ type mode uint8
 
 const (
 	detecting mode = iota // the first bytes after the opening: detect.go
-	proxying              // SOCKS5 or HTTP CONNECT: proxy.go
+	proxying              // HTTP CONNECT, not complete yet
 	framing               // messages, one after the other: this file
 	skipping              // the rest of a message that is lost, of known length
 	searching             // for the next message: search.go
@@ -26,10 +27,11 @@ type stream struct {
 	c     *Conn
 	fromB bool
 	mode  mode
-	magic [4]byte // framing: that the messages begin with
+	magic [magicLen]byte // framing: that the messages begin with
 
-	pos  uint64 // place in the flow of the next byte to come, gaps included
-	kept buffer // the bytes that are kept
+	given uint64 // bytes of the flow so far
+	pos   uint64 // place in the flow of the next byte to come, gaps included
+	kept  buffer // the bytes that are kept; they end at pos
 
 	// Framing a message that is not complete:
 	head   header
@@ -43,8 +45,10 @@ type stream struct {
 
 	began    bool   // past the first byte
 	proxied  bool   // past a proxy handshake
-	unsure   uint64 // bytes passed over before anything of Bitcoin was recognised
-	search   searchState
+	unsure   uint64 // bytes passed over: what they are of is not known before the stream ends
+	search   search
+	spent    uint64 // bytes that searches looked at, see stream.pay
+	noise    noise
 	resyncs  uint64
 	messages uint64
 }
@@ -66,11 +70,9 @@ func (s *stream) data(b []byte, seen record.Time) {
 		case skipping:
 			n = s.skip(b)
 		case searching:
-			s.look(b, seen)
-			return
+			n = s.look(b, seen)
 		case detecting, proxying:
-			s.detect(b, seen)
-			return
+			n = s.detect(b, seen)
 		case watching:
 			n = s.watch(b)
 		case encrypted:
@@ -80,10 +82,18 @@ func (s *stream) data(b []byte, seen record.Time) {
 		case ignoring:
 			n = len(b)
 			s.pos += uint64(n)
-			s.unsure += uint64(n)
+			s.passOver(n)
 		}
 		b = b[n:]
 	}
+}
+
+// encrypt goes on with a v2 stream, to which what is kept belongs too.
+func (s *stream) encrypt() {
+	s.c.v2 = true
+	s.mode = encrypted
+	s.stats().EncryptedV2 += uint64(s.kept.len())
+	s.forget()
 }
 
 // skip takes bytes of a message that is lost.
@@ -122,13 +132,13 @@ func (s *stream) frame(b []byte, seen record.Time) int {
 		s.badHeader()
 		return 0
 	}
-	if len(b) >= h.total() && !h.is("version") && !h.is("verack") {
-		s.pos += uint64(h.total())
-		s.complete(&h, b[headerLen:h.total()], h.total())
-		return h.total()
+	total := h.total()
+	if len(b) < total || h.mayBeOld() {
+		return s.retain(b, headerLen, seen)
 	}
-	s.head = h
-	return s.retain(b, s.wanted(b[:min(len(b), h.total())]), seen)
+	s.pos += uint64(total)
+	s.complete(&h, b[:total])
+	return total
 }
 
 // retain keeps bytes of b until need are kept.
@@ -145,6 +155,12 @@ func (s *stream) retain(b []byte, need int, seen record.Time) int {
 // more takes bytes of a message that is under way.
 func (s *stream) more(b []byte, seen record.Time) int {
 	s.latest = max(s.latest, seen)
+	if s.need > small && s.c.d.full() {
+		s.stats().Evicted++
+		s.treat = pass
+		s.letPass()
+		s.forget()
+	}
 	if s.need > 0 {
 		return s.retain(b, s.need, seen)
 	}
@@ -158,99 +174,95 @@ func (s *stream) more(b []byte, seen record.Time) int {
 	return n
 }
 
-// wanted is how many bytes of a message, of which b is the beginning and s.head the header, must be kept before the next decision.
-func (s *stream) wanted(b []byte) int {
-	h := &s.head
-	if total, is, short := h.old(b); is || short {
-		return max(total, headerLen)
-	}
-	s.treat = h.treat()
-	switch {
-	case s.treat == keep && s.c.d.room(h.length):
-		return h.total()
-	case s.treat == begin:
-		return headerLen + min(h.length, blockHeaderSize)
-	}
-	if s.treat == keep {
-		s.stats().Evicted++
-		s.treat = pass
-	}
-	return headerLen
+// letPass begins to hash a payload, the rest of which is not kept.
+func (s *stream) letPass() {
+	b := s.kept.bytes()
+	s.sum = s.c.d.newHash()
+	s.sum.Write(b[headerLen:])
+	s.need, s.left = 0, s.head.total()-len(b)
 }
 
-// decide is called when as many bytes are kept as were wanted.
+// decide is called when as many bytes are kept as were needed: a header, or more of the message.
 func (s *stream) decide() {
 	b := s.kept.bytes()
 	h, ok := parseHeader(b)
 	if !ok || h.magic != s.magic {
-		s.rescan()
+		s.badHeader()
+		s.again(0)
 		return
 	}
 	s.head = h
-	if total, is, _ := h.old(b); is {
-		s.oldMessage(total)
+	total, old, short := h.old(b)
+	switch {
+	case old:
+		s.message(&h, b[oldHeaderLen:total], total, h.treat())
+		s.again(total) // what was kept behind it
+		return
+	case short:
+		s.need = total
 		return
 	}
-	if need := s.wanted(b); need > len(b) {
+	switch need := s.wanted(); {
+	case need > len(b):
 		s.need = need
-		return
-	}
-	if len(b) == h.total() {
-		s.complete(&h, b[headerLen:], len(b))
+	case len(b) == h.total():
+		s.complete(&h, b)
 		s.forget()
-		return
+	default:
+		s.letPass()
 	}
-	s.sum = s.c.d.newHash()
-	s.sum.Write(b[headerLen:])
-	s.need, s.left = 0, h.total()-len(b)
 }
 
-// oldMessage takes a kept message without checksum, and what was kept behind it.
-func (s *stream) oldMessage(total int) {
-	b := s.kept.bytes()
-	s.message(&s.head, b[oldHeaderLen:total], total)
-	s.again(total)
+// wanted chooses what to do with the message of which s.head is the header, and returns how many of its bytes must be kept.
+func (s *stream) wanted() int {
+	h := &s.head
+	switch s.treat = h.treat(); {
+	case s.treat == begin:
+		return headerLen + min(h.length, blockHeaderSize)
+	case s.treat != keep:
+		return headerLen
+	case h.total() > small && s.c.d.full():
+		s.stats().Evicted++
+		s.treat = pass
+		return headerLen
+	}
+	return h.total()
 }
 
 // passed takes a message whose payload was not kept, or only its beginning.
 func (s *stream) passed() {
-	var first, second [32]byte
-	s.sum.Sum(first[:0])
+	var sum [sha256.Size]byte
+	s.sum.Sum(sum[:0])
 	s.c.d.free = append(s.c.d.free, s.sum)
-	h := s.c.d.newHash()
-	h.Write(first[:])
-	h.Sum(second[:0])
-	s.c.d.free = append(s.c.d.free, h)
 	s.sum = nil
-	switch {
-	case [4]byte(second[:]) != s.head.checksum:
-		s.badChecksum(&s.head, s.head.total())
-	case s.treat == begin:
-		s.message(&s.head, s.kept.bytes()[headerLen:], s.head.total())
-	default:
-		s.count(&s.head, s.head.total(), s.treat != oversize)
+	sum = sha256.Sum256(sum[:])
+	if [4]byte(sum[:]) != s.head.checksum {
+		s.badChecksum(&s.head)
+	} else {
+		b := s.kept.bytes()
+		s.message(&s.head, b[min(headerLen, len(b)):], s.head.total(), s.treat)
 	}
 	s.forget()
 }
 
-// complete takes a whole message of total bytes, whose checksum is still to be looked at.
-func (s *stream) complete(h *header, payload []byte, total int) {
-	if !h.sumOK(payload) {
-		s.badChecksum(h, total)
+// complete takes a whole message, whose checksum is still to be looked at.
+func (s *stream) complete(h *header, b []byte) {
+	if !sumOK(b) {
+		s.badChecksum(h)
 		return
 	}
-	s.message(h, payload, total)
+	s.message(h, b[headerLen:], len(b), h.treat())
 }
 
 // badChecksum sets a message aside. Like Bitcoin Core it trusts the length: the next message follows.
-func (s *stream) badChecksum(h *header, total int) {
+func (s *stream) badChecksum(h *header) {
 	st := s.stats()
 	name := string(h.cmd())
 	if st.BadChecksums[name] == 0 && len(st.BadChecksums) >= maxCommands {
 		name = otherCommands
 	}
 	st.BadChecksums[name]++
-	st.Skipped += uint64(total)
+	st.Skipped += uint64(h.total())
 }
 
 // badHeader begins a search: a message should begin here, and none does.
@@ -262,24 +274,18 @@ func (s *stream) badHeader() {
 // lose begins a search.
 func (s *stream) lose() {
 	s.mode = searching
-	s.search = searchState{}
+	s.search = search{}
 	s.resyncs++
 	s.stats().Resyncs++
-}
-
-// rescan searches in the bytes that are kept, from the second on.
-func (s *stream) rescan() {
-	s.badHeader()
-	s.search.from = 1
-	s.again(0)
 }
 
 // again gives the bytes that are kept to data once more, from the given one on; the others are done with.
 func (s *stream) again(from int) {
 	kept := s.kept
 	s.kept = buffer{}
-	s.c.d.buffered -= kept.len()
+	s.c.d.buffered -= kept.size()
 	s.need = 0
+	s.search = search{}
 	s.pos -= uint64(kept.len() - from)
 	for _, m := range kept.marks {
 		if m.end > from {
@@ -287,26 +293,34 @@ func (s *stream) again(from int) {
 			from = m.end
 		}
 	}
+	s.c.d.recycle(kept)
 }
 
 // keep appends b, captured at the given time, to the bytes that are kept.
 func (s *stream) keep(b []byte, at record.Time) {
-	s.pos += uint64(len(b))
+	if s.kept.b == nil {
+		s.kept = s.c.d.newBuffer()
+	}
+	before := s.kept.size()
 	s.kept.add(b, at)
-	s.c.d.buffered += len(b)
+	s.c.d.buffered += s.kept.size() - before
+	s.pos += uint64(len(b))
+}
+
+// discard drops the first n bytes that are kept.
+func (s *stream) discard(n int) {
+	before := s.kept.size()
+	s.kept.discard(n)
+	s.c.d.buffered += s.kept.size() - before
 }
 
 // forget drops the bytes that are kept.
 func (s *stream) forget() {
-	s.c.d.buffered -= s.kept.len()
-	s.kept.reset()
+	s.c.d.buffered -= s.kept.size()
+	s.c.d.recycle(s.kept)
+	s.kept = buffer{}
 	s.need = 0
-}
-
-// room says whether n more bytes may be kept. Messages of ordinary size always may: their sum is bounded by that of connections.
-func (d *Decoder) room(n int) bool {
-	const small = 4096
-	return n <= small || d.buffered+n <= d.cfg.MaxBuffer
+	s.search = search{}
 }
 
 // gap takes n missing bytes.
@@ -321,16 +335,7 @@ func (s *stream) gap(n int64) {
 	case framing:
 		s.gapInFrame(n)
 	case skipping:
-		if s.left -= int(min(n, int64(s.left)+1)); s.left == 0 {
-			s.mode = framing
-		} else if s.left < 0 {
-			s.left = 0
-			s.lose()
-		}
-	case searching:
-		s.passOver(s.kept.len())
-		s.forget()
-		s.search = searchState{}
+		s.skipGap(s.left, n)
 	case detecting, proxying:
 		s.giveUpDetecting()
 		s.lose()
@@ -341,44 +346,50 @@ func (s *stream) gap(n int64) {
 // gapInFrame loses the message under way. If its length is known and the gap does not reach beyond it, the next one's place
 // is known too; that spares a search, which could be misled by a payload that looks like messages.
 func (s *stream) gapInFrame(n int64) {
-	have := int(s.pos - s.start)
 	rest := -1 // bytes of the message that were to come; -1: not known
-	if s.left > 0 {
+	switch {
+	case s.left > 0:
 		rest = s.left
-	} else if s.need > 0 && have >= headerLen {
-		rest = s.head.total() - have
+	case s.kept.len() >= headerLen && !s.head.mayBeOld():
+		rest = s.head.total() - s.kept.len()
 	}
-	if s.need == 0 && s.left == 0 {
-		have = 0
-	}
-	if have == oldHeaderLen && s.oldVerack() {
-		have, rest = 0, -1
-	}
-	s.abandon()
-	s.stats().Skipped += uint64(have)
+	s.abandon(&s.stats().Skipped)
+	s.skipGap(rest, n)
+}
+
+// skipGap passes a gap of n bytes of a lost message of which rest were to come.
+func (s *stream) skipGap(rest int, n int64) {
 	if int64(rest) < n {
+		s.left = 0
 		s.lose()
 		return
 	}
-	s.resyncs++
-	s.stats().Resyncs++
+	s.mode = framing
 	if s.left = rest - int(n); s.left > 0 {
 		s.mode = skipping
 	}
 }
 
-// oldVerack takes a verack without checksum that the stream ends with.
-func (s *stream) oldVerack() bool {
-	var h header
-	if s.need == 0 || s.kept.len() != oldHeaderLen || !h.parseOld(s.kept.bytes()) || h.magic != s.magic || !h.is("verack") || h.length != 0 {
-		return false
+// reached is the capture time up to which the stream's messages are decoded, when seen is that of its last bytes.
+func (s *stream) reached(seen record.Time) record.Time {
+	if len(s.kept.marks) > 0 {
+		return min(seen, s.kept.marks[0].at)
 	}
-	s.message(&h, nil, oldHeaderLen)
-	return true
+	return seen
 }
 
-// abandon forgets the message under way.
-func (s *stream) abandon() {
+// abandon ends the message under way, if there is one, and adds its bytes to a count. A verack without checksum may be
+// whole, although it was not known before that nothing follows it.
+func (s *stream) abandon(count *uint64) {
+	var h header
+	switch {
+	case s.need == 0 && s.left == 0:
+		return
+	case s.need > 0 && s.kept.len() == oldHeaderLen && h.parseOld(s.kept.bytes()) && h.magic == s.magic && h.is("verack") && h.length == 0:
+		s.message(&h, nil, oldHeaderLen, pass)
+	default:
+		*count += s.pos - s.start
+	}
 	if s.sum != nil {
 		s.c.d.free = append(s.c.d.free, s.sum)
 		s.sum = nil
@@ -394,89 +405,20 @@ func (s *stream) close() {
 	}
 	switch s.mode {
 	case framing:
-		if (s.need > 0 || s.left > 0) && !s.oldVerack() {
-			s.stats().Incomplete += s.pos - s.start
-		}
-		s.abandon()
-	case searching:
-		if s.candidate() {
-			s.stats().Incomplete += uint64(s.kept.len())
-		} else {
-			s.passOver(s.kept.len())
-		}
-		s.forget()
+		s.abandon(&s.stats().Incomplete)
 	case detecting, proxying:
 		s.giveUpDetecting()
 	}
-	if s.c.known() {
+	switch {
+	case s.c.known():
 		s.stats().Skipped += s.unsure
-	} else {
+	case s.mode == encrypted:
+		s.stats().EncryptedV2 += s.unsure
+	default:
 		s.stats().NotBitcoin += s.unsure
 	}
 	s.unsure = 0
 }
 
-// passOver accounts for bytes that are set aside. What they are of is not known before the stream ends.
+// passOver accounts for bytes that are set aside.
 func (s *stream) passOver(n int) { s.unsure += uint64(n) }
-
-// A buffer is bytes with their capture times.
-type buffer struct {
-	b     []byte
-	marks []mark // in order; the last one's end is len(b)
-}
-
-// A mark says that the bytes up to end were captured at the given time.
-type mark struct {
-	end int
-	at  record.Time
-}
-
-const keepCap = 16 << 10 // bytes; an empty buffer keeps no more memory than this
-
-func (k *buffer) len() int      { return len(k.b) }
-func (k *buffer) bytes() []byte { return k.b }
-
-func (k *buffer) add(b []byte, at record.Time) {
-	k.b = append(k.b, b...)
-	if n := len(k.marks); n > 0 && k.marks[n-1].at == at {
-		k.marks[n-1].end = len(k.b)
-	} else {
-		k.marks = append(k.marks, mark{len(k.b), at})
-	}
-}
-
-func (k *buffer) reset() {
-	if cap(k.b) > keepCap {
-		*k = buffer{}
-		return
-	}
-	k.b, k.marks = k.b[:0], k.marks[:0]
-}
-
-// times returns the capture time of byte lo and the latest one of the bytes from lo to hi.
-func (k *buffer) times(lo, hi int) (first, latest record.Time) {
-	begin := 0
-	found := false
-	for _, m := range k.marks {
-		if m.end > lo && begin < hi {
-			if !found {
-				first, latest, found = m.at, m.at, true
-			}
-			latest = max(latest, m.at)
-		}
-		begin = m.end
-	}
-	return first, latest
-}
-
-// discard drops the first n bytes.
-func (k *buffer) discard(n int) {
-	k.b = append(k.b[:0], k.b[n:]...)
-	marks := k.marks[:0]
-	for _, m := range k.marks {
-		if m.end > n {
-			marks = append(marks, mark{m.end - n, m.at})
-		}
-	}
-	k.marks = marks
-}
