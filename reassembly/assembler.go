@@ -3,6 +3,7 @@ package reassembly
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"btcsniff/record"
 	"btcsniff/segment"
@@ -12,11 +13,11 @@ import (
 type Assembler struct {
 	cfg    Config
 	conns  map[key]*conn
-	holds  []*hold // open ones, and closed ones until the next Advance
-	eng    *engine
-	now    record.Time // the latest capture time
+	holds  []*hold // open ones, and some closed ones
+	eng    *engine // nil until something comes out of order
+	now    record.Time
 	stats  Stats
-	strays int // copied ones, of all flows
+	strays int // bytes copied for them, of all flows
 
 	nextSweep record.Time
 }
@@ -24,7 +25,7 @@ type Assembler struct {
 // New returns an Assembler.
 func New(cfg Config) *Assembler {
 	cfg.MaxConns = cmp.Or(cfg.MaxConns, 200_000)
-	cfg.MaxPages = cmp.Or(cfg.MaxPages, 32_768)
+	cfg.MaxPages = wholeLots(cmp.Or(cfg.MaxPages, 32_768))
 	cfg.MaxPagesPerFlow = cmp.Or(cfg.MaxPagesPerFlow, 4_096)
 	cfg.Idle = cmp.Or(cfg.Idle, defaultIdle)
 	return &Assembler{cfg: cfg, conns: make(map[key]*conn)}
@@ -39,45 +40,41 @@ func (a *Assembler) Conns() int { return len(a.conns) }
 // Segment takes a segment that was captured at the given time, as the packet of that number in its capture.
 // s and its payload are borrowed for the call.
 func (a *Assembler) Segment(s *segment.Segment, at record.Time, number uint64) {
-	a.now = max(a.now, at)
+	a.tick(at)
 	a.stats.Segments++
 	a.stats.Bytes += uint64(len(s.Payload))
 
 	k := makeKey(s.Src, s.Dst)
 	c := a.conns[k]
-	if c != nil && at > a.deadline(c) {
-		a.close(c)
-		c = nil
-	}
 	if c != nil {
-		a.expire(c, 0, at)
-		a.expire(c, 1, at)
+		c = a.catchUp(c)
 	}
-	switch {
-	case s.Flags&segment.SYN != 0:
-		if c = a.syn(c, k, s, at, number); c == nil {
+	if s.Flags&segment.RST != 0 {
+		if c == nil && len(s.Payload) == 0 {
+			return // an answer to a packet for nobody; no connection begins with it
+		}
+	} else if s.Flags&segment.SYN != 0 {
+		fits := true
+		if c, fits = a.syn(c, k, s, at, number); !fits {
+			c.half[c.side(s)].took(len(s.Payload))
 			a.stats.Stray += uint64(len(s.Payload))
 			return
 		}
+	}
+	switch {
 	case c == nil:
-		if s.Flags&segment.RST != 0 && len(s.Payload) == 0 {
-			return // an answer to a packet for nobody; no connection begins with it
-		}
 		c = a.newConn(k, s.Src, s.Dst, at, number)
-	case c.pending != nil:
+	case c.pending != nil && s.Flags&segment.SYN == 0:
 		c = a.confirm(c, k, s)
 	}
 
 	side := c.side(s)
 	h, other := &c.half[side], &c.half[1-side]
-	c.last = max(c.last, at)
-	h.count.Segments++
-	h.count.Bytes += uint64(len(s.Payload))
+	h.took(len(s.Payload))
 	if s.Flags&(segment.ACK|segment.RST) == segment.ACK {
 		other.acknowledge(s.Ack, at)
-		if c.rtt < 0 && c.synAckAt > 0 && c.synAt > 0 && side == 0 && s.Flags&segment.SYN == 0 {
-			c.rtt = int64(at - c.synAt)
-			c.synAt = -1
+		if c.synAckAt > 0 && side == 0 && c.opener {
+			c.answered(s, at)
 		}
 	}
 	if len(s.Payload)+s.Missing > 0 {
@@ -86,35 +83,61 @@ func (a *Assembler) Segment(s *segment.Segment, at record.Time, number uint64) {
 			seq++ // RFC 9293, section 3.4: the SYN itself takes the first number
 		}
 		c = a.payload(c, side, seq, s, at, number)
-		h = &c.half[c.side(s)]
+	}
+	if at > c.last {
+		c.last = at
 	}
 	if s.Flags&(segment.FIN|segment.RST) != 0 {
-		c.end(h, s)
+		c.half[c.side(s)].end(s)
 	}
 }
 
-// end notes a FIN or RST that fits its flow. Neither stops the streams: bytes that still come are handed on, so
-// that a forged or misplaced one does no harm. They only make the connection wait less long for more.
-func (c *conn) end(h *half, s *segment.Segment) {
-	seq := s.Seq + uint32(len(s.Payload)+s.Missing)
-	if h.started {
-		if d := int32(seq - h.next); d < 0 || d > maxAhead {
-			return
+// answered notes the handshake's RTT at the first segment behind it.
+func (c *conn) answered(s *segment.Segment, at record.Time) {
+	if s.Flags&segment.SYN == 0 {
+		if c.synAt > 0 {
+			c.rtt = int64(at - c.synAt)
+		}
+		c.synAckAt = -1
+	}
+}
+
+// clockStep is how far captured packets may be from their order in time. What is further back was captured by a
+// clock that was set back.
+const clockStep = time.Second
+
+// tick lets capture time reach at.
+func (a *Assembler) tick(at record.Time) {
+	if at > a.now {
+		a.now = at
+	} else if at < a.now.Add(-clockStep) {
+		a.now, a.nextSweep = at, at
+	}
+}
+
+// catchUp does what Advance has not yet been called for: it returns nil if the connection has been silent for too long.
+func (a *Assembler) catchUp(c *conn) *conn {
+	if a.isOver(c, a.now) {
+		a.close(c)
+		return nil
+	}
+	for i := range c.half {
+		if c.half[i].hold != nil {
+			a.expire(c, i)
 		}
 	}
-	if s.Flags&segment.RST != 0 {
-		c.reset = true
-	} else {
-		h.fin, h.finSeq = true, seq
-	}
+	return c
 }
 
 // Advance says that capture time has reached now: holes that were waited for long enough are given up, silent connections
 // closed. It is called now and then, also when no packets come; how often changes when records appear, but not which.
 func (a *Assembler) Advance(now record.Time) {
-	a.now = max(a.now, now)
+	a.tick(now)
 	if len(a.holds) > 0 {
 		a.sweepHolds()
+	}
+	if a.eng != nil && a.eng.spent() {
+		a.eng = nil
 	}
 	if a.now >= a.nextSweep {
 		a.nextSweep = a.now.Add(sweepEvery)
@@ -123,24 +146,26 @@ func (a *Assembler) Advance(now record.Time) {
 }
 
 func (a *Assembler) sweepHolds() {
-	slices.SortStableFunc(a.holds, func(x, y *hold) int { return byNumber(x.c, y.c) })
-	open := a.holds[:0]
+	a.dropClosed()
+	slices.SortFunc(a.holds, byPlace)
 	for _, h := range a.holds {
-		if !h.closed {
-			a.expire(h.c, h.side, a.now)
-		}
-		if !h.closed {
-			open = append(open, h)
-		}
+		a.expire(h.c, h.side)
 	}
-	clear(a.holds[len(open):])
-	a.holds = open
+	a.dropClosed()
+}
+
+// byPlace orders holds by their connection's first packet, then what A sent before what B sent.
+func byPlace(x, y *hold) int { return cmp.Or(byNumber(x.c, y.c), cmp.Compare(x.side, y.side)) }
+
+// dropClosed forgets closed holds.
+func (a *Assembler) dropClosed() {
+	a.holds = slices.DeleteFunc(a.holds, func(h *hold) bool { return h.closed })
 }
 
 func (a *Assembler) sweepConns() {
 	var over []*conn
 	for _, c := range a.conns {
-		if a.now > a.deadline(c) {
+		if a.isOver(c, a.now) {
 			over = append(over, c)
 		}
 	}
@@ -153,10 +178,11 @@ func (a *Assembler) sweepConns() {
 // evict makes room in a full table: the tenth of the connections that were silent longest goes, those that never carried
 // a byte before all others.
 func (a *Assembler) evict() {
-	all := make([]*conn, 0, len(a.conns))
-	for _, c := range a.conns {
-		all = append(all, c)
+	a.sweepConns()
+	if len(a.conns) < a.cfg.MaxConns {
+		return
 	}
+	all := a.all()
 	slices.SortFunc(all, func(x, y *conn) int {
 		if dx, dy := x.hadData(), y.hadData(); dx != dy {
 			if dy {
@@ -172,12 +198,18 @@ func (a *Assembler) evict() {
 	}
 }
 
-// Close hands over what is held and closes every connection, in the order of their first packets.
-func (a *Assembler) Close() {
+// all returns the connections in the table, in any order.
+func (a *Assembler) all() []*conn {
 	all := make([]*conn, 0, len(a.conns))
 	for _, c := range a.conns {
 		all = append(all, c)
 	}
+	return all
+}
+
+// Close hands over what is held and closes every connection, in the order of their first packets.
+func (a *Assembler) Close() {
+	all := a.all()
 	slices.SortFunc(all, byNumber)
 	for _, c := range all {
 		a.close(c)

@@ -29,72 +29,91 @@ func makeKey(src, dst netip.AddrPort) key {
 	return k
 }
 
-// A conn is one connection in the table.
+// A conn is one connection in the table. There may be very many, most of them half-open ones of a hostile
+// sender, so what few connections need is behind pointers.
 type conn struct {
-	key    key
-	number uint64 // of its first packet: the order in which connections are swept
-	a, b   netip.AddrPort
-	opener bool // a opened it: a SYN or SYN-ACK was captured
-
-	first, last record.Time // capture times of its first packet, of its latest
-	half        [2]half     // what a sent, what b sent
-	user        Conn        // nil until the first payload byte
-	rec         *record.Conn
-
-	reset   bool     // a RST that fits was seen
-	pending *opening // a SYN on a connection that looks alive
-
-	synAt, synAckAt record.Time // first capture times; 0: not seen, -1: seen more than once
-	rtt             int64       // microseconds, -1: not known
+	a, b     netip.AddrPort
+	opener   bool // a opened it: a SYN or SYN-ACK was captured
+	user     Conn // nil until the first payload byte
+	last     record.Time
+	half     [2]half // what a sent, what b sent
+	pending  *opening
+	rtt      int64       // microseconds, -1: not known
+	synAt    record.Time // capture time of the SYN; 0: not captured, -1: sent again, so it is not known which one was answered
+	synAckAt record.Time
+	number   uint64 // of its first packet: the order in which connections are swept
+	first    record.Time
+	rec      *record.Conn
 }
 
-// An opening is a SYN that may begin a new connection on the same ports.
+// An opening is a SYN on a connection that looks alive; it may begin a new one on the same ports.
 type opening struct {
-	fromB  bool
-	seq    uint32
-	at     record.Time
-	number uint64
+	fromB    bool
+	again    bool // it was sent more than once
+	seq      uint32
+	at       record.Time
+	number   uint64
+	segments uint64 // SYNs
 }
 
 // A half is one flow: what one side sends.
 type half struct {
-	started bool   // next is known
-	hasISN  bool   // from a SYN
-	hasAck  bool   // acked is known
-	fin     bool   // finSeq is known
-	isn     uint32 // initial sequence number
-	next    uint32 // sequence number of the next byte to hand on
-	acked   uint32 // highest acknowledgment number that the other side sent
-	finSeq  uint32 // sequence number of the FIN
-	ackedAt record.Time
-	hold    *hold  // what came out of order; nil for nearly every flow at nearly all times
-	stray   *stray // a segment that fits no position
-	late    []hole // the latest holes that were given up
-	count   record.FlowCount
+	hold  *hold  // what came out of order; nil for nearly every flow at nearly all times
+	stray *stray // a segment that fits no position
+	late  *late  // the latest holes that were given up
+	count count
+
+	next   uint32 // sequence number of the next byte to hand on
+	acked  uint32 // highest acknowledgment number that the other side sent
+	isn    uint32 // initial sequence number
+	endSeq uint32 // sequence number of the FIN or RST
+
+	started bool // next is known
+	hasAck  bool // acked is known
+	hasISN  bool // isn is known, from a SYN or its acknowledgment
+	fin     bool // a FIN that fits was seen
+	rst     bool // a RST that fits was seen
 }
 
-// A hole is a range of sequence numbers.
-type hole struct{ lo, hi uint32 }
+// A count is what a record.FlowCount says about segments.
+type count struct{ segments, bytes, retransmitted, lost uint64 }
 
-// A stray is a copied segment that may be the first of a new connection on the same ports.
-type stray struct {
-	seq    uint32
-	data   []byte
-	at     record.Time
-	number uint64
+func (n count) flow() record.FlowCount {
+	return record.FlowCount{Segments: n.segments, Bytes: n.bytes, Retransmitted: n.retransmitted, Lost: n.lost}
 }
 
-const maxLate = 4 // given-up holes that a flow remembers
+// A late has the latest holes of a flow that were given up, as ranges of sequence numbers.
+type late struct {
+	holes [4]struct{ lo, hi uint32 }
+	n     int // ever
+}
 
-// over says that both sides have closed or one has reset: what comes next with a SYN is a new connection.
+func (l *late) add(lo, hi uint32) {
+	h := &l.holes[l.n%len(l.holes)]
+	h.lo, h.hi = lo, hi
+	l.n++
+}
+
+// over says that both sides have closed or one has reset, and nothing came that contradicts it: what comes next with a SYN
+// is a new connection.
 func (c *conn) over() bool {
-	return c.reset || c.half[0].ended() && c.half[1].ended()
+	a, b := &c.half[0], &c.half[1]
+	return a.reset() || b.reset() || a.ended() && b.ended()
 }
 
-func (h *half) ended() bool { return h.fin && h.started && int32(h.next-h.finSeq) >= 0 }
+// ended says whether the side has closed its flow, and all of it was handed on. A FIN with data behind it was none of this
+// connection.
+func (h *half) ended() bool {
+	return h.fin && (h.started && h.next == h.endSeq || !h.started && h.hold == nil)
+}
+
+// reset says whether the side has sent a RST, and no data behind it.
+func (h *half) reset() bool {
+	return h.rst && (!h.started || int32(h.next-h.endSeq) <= 0)
+}
 
 // hadData says whether the connection ever carried a byte.
-func (c *conn) hadData() bool { return c.half[0].count.Bytes+c.half[1].count.Bytes > 0 }
+func (c *conn) hadData() bool { return c.half[0].count.bytes+c.half[1].count.bytes > 0 }
 
 // side tells which half a packet's source is.
 func (c *conn) side(s *segment.Segment) int {
@@ -102,6 +121,18 @@ func (c *conn) side(s *segment.Segment) int {
 		return 0
 	}
 	return 1
+}
+
+// took counts a segment.
+func (h *half) took(payload int) {
+	h.count.segments++
+	h.count.bytes += uint64(payload)
+}
+
+// gave takes a segment out of the counts again, because it is another connection's.
+func (h *half) gave(payload int) {
+	h.count.segments--
+	h.count.bytes -= uint64(payload)
 }
 
 // acknowledge notes that the other side has received all before ack.
@@ -112,8 +143,49 @@ func (h *half) acknowledge(ack uint32, at record.Time) {
 		}
 	}
 	if !h.hasAck || int32(ack-h.acked) > 0 {
-		h.hasAck, h.acked, h.ackedAt = true, ack, at
+		h.hasAck, h.acked = true, ack
+		if h.hold != nil {
+			h.hold.noteAck(at)
+		}
 	}
+}
+
+// end notes a FIN or RST that fits its flow. Neither stops the streams: bytes that still come are handed on, so
+// that a forged or misplaced one does no harm. They only make the connection wait less long for more.
+func (h *half) end(s *segment.Segment) {
+	seq := s.Seq + uint32(len(s.Payload)+s.Missing)
+	if s.Flags&segment.SYN != 0 {
+		seq++
+	}
+	if h.started {
+		if d := int32(seq - h.next); d < 0 || d > maxAhead {
+			return
+		}
+	}
+	h.endSeq = seq
+	if s.Flags&segment.RST != 0 {
+		h.rst = true
+	} else {
+		h.fin = true
+	}
+}
+
+// openedBy notes which side opened c. Once the connection is known to the user, its ends keep their names.
+func (c *conn) openedBy(side int) {
+	if c.opener {
+		return
+	}
+	if side == 1 && c.user == nil {
+		c.a, c.b = c.b, c.a
+		c.half[0], c.half[1] = c.half[1], c.half[0]
+		for i := range c.half {
+			if h := c.half[i].hold; h != nil {
+				h.side = i
+			}
+		}
+		side = 0
+	}
+	c.opener = side == 0
 }
 
 // open makes the connection known to the user.
@@ -122,22 +194,30 @@ func (a *Assembler) open(c *conn) {
 	c.rec = &record.Conn{
 		ID:      record.ConnID(a.cfg.Capture.Sensor, c.a, c.b, c.first),
 		Capture: a.cfg.Capture,
-		A:       c.a, B: c.b, OpenerKnown: c.opener, OpenedAt: c.first, Number: c.number,
+		A:       c.a, B: c.b, OpenerKnown: c.opener, OpenedAt: c.first,
 		LocalA: local != nil && local(c.a.Addr()),
 		LocalB: local != nil && local(c.b.Addr()),
 	}
 	c.user = a.cfg.NewConn(c.rec)
 }
 
-// newConn puts a connection into the table. a is the side that opened it, if that is known.
+// newConn puts a connection into the table; from sent its first packet or opened it.
 func (a *Assembler) newConn(k key, from, to netip.AddrPort, at record.Time, number uint64) *conn {
 	if len(a.conns) >= a.cfg.MaxConns {
 		a.evict()
 	}
-	c := &conn{key: k, number: number, a: from, b: to, first: at, last: at, rtt: -1}
+	c := &conn{number: number, a: from, b: to, first: at, last: at, rtt: -1}
 	a.conns[k] = c
 	a.stats.Opened++
 	return c
+}
+
+// replace closes c and puts a new connection on its ports. Its first packet is at least a microsecond later than
+// c's, also where the capture's clock is coarser, because the time is part of a connection's id.
+func (a *Assembler) replace(c *conn, from, to netip.AddrPort, at record.Time, number uint64) *conn {
+	k := makeKey(c.a, c.b)
+	a.close(c)
+	return a.newConn(k, from, to, max(at, c.first+1), number)
 }
 
 // close hands over what is held, closes c and takes it from the table.
@@ -154,20 +234,23 @@ func (a *Assembler) close(c *conn) {
 	}
 	c.user.Close(record.ConnEnd{
 		Conn: c.rec, ClosedAt: c.last, SYN: c.half[0].hasISN || c.half[1].hasISN, OpenerKnown: c.opener,
-		HandshakeRTT: c.rtt, A: c.half[0].count, B: c.half[1].count,
+		HandshakeRTT: c.rtt, A: c.half[0].count.flow(), B: c.half[1].count.flow(),
 	})
-	delete(a.conns, c.key)
+	delete(a.conns, makeKey(c.a, c.b))
 }
 
-// deadline is the capture time after which c is closed if no packet of it comes.
-func (a *Assembler) deadline(c *conn) record.Time {
+// isOver says whether now is after the capture time at which c is closed if no packet of it comes.
+func (a *Assembler) isOver(c *conn, now record.Time) bool {
+	silent := now.Sub(c.last)
 	switch {
+	case silent <= min(linger, a.cfg.Idle):
+		return false
 	case c.over():
-		return c.last.Add(linger)
+		return true
 	case !c.hadData():
-		return c.last.Add(min(halfOpenIdle, a.cfg.Idle))
+		return silent > min(halfOpenIdle, a.cfg.Idle)
 	}
-	return c.last.Add(a.cfg.Idle)
+	return silent > a.cfg.Idle
 }
 
 // byNumber orders connections by their first packet.

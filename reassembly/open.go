@@ -1,119 +1,138 @@
 package reassembly
 
 import (
+	"time"
+
 	"btcsniff/record"
 	"btcsniff/segment"
 )
 
 // syn takes a segment with SYN set and returns the connection that it belongs to: c itself, or a new one on the
-// same ports. It returns nil for one that fits neither. c is nil if the ports are not in the table.
-func (a *Assembler) syn(c *conn, k key, s *segment.Segment, at record.Time, number uint64) *conn {
+// same ports. fits is false for one that belongs to neither. c is nil if the ports are not in the table.
+func (a *Assembler) syn(c *conn, k key, s *segment.Segment, at record.Time, number uint64) (_ *conn, fits bool) {
 	if c == nil {
-		return a.opened(k, s, at, number)
+		c = a.newConn(k, s.Src, s.Dst, at, number)
+		a.setISN(c, s, at)
+		return c, true
 	}
 	side := c.side(s)
 	h, other := &c.half[side], &c.half[1-side]
 	isAck := s.Flags&segment.ACK != 0
 	switch {
 	case h.hasISN && h.isn == s.Seq: // sent again, or the second half of a simultaneous open
-		if isAck {
-			c.synAckAt = -1
-		} else {
-			c.synAt = -1
-		}
-		return c
+		c.repeatedISN(isAck, at)
+		return c, true
 	case isAck && c.pending != nil && c.pending.fromB == (side == 0) && s.Ack == c.pending.seq+1:
-		return a.reopen(c, k, s)
-	case !h.hasISN && h.beginsAt(s.Seq+1):
-		if isAck && other.hasISN && s.Ack != other.isn+1 {
-			return nil
-		}
-		a.setISN(c, side, s, at)
-		return c
-	case c.over():
-		a.close(c)
-		return a.opened(k, s, at, number)
+		c = a.reopen(c, k)
+		a.setISN(c, s, at)
+		return c, true
+	case !c.over() && !h.hasISN && c.begins(side, s):
+		a.setISN(c, s, at)
+		return c, true
+	case c.over(), len(s.Payload)+s.Missing > 0 && !isAck: // RFC 7413: a SYN with data is sent by nobody by mistake
+		c = a.replace(c, s.Src, s.Dst, at, number)
+		a.setISN(c, s, at)
+		return c, true
 	case isAck:
 		// A new connection whose SYN was not captured, unless it acknowledges what this one sends.
-		if d := int32(s.Ack - other.next); other.started && d > -maxAhead && d < maxAhead {
-			return nil
+		if d := int32(s.Ack - other.next); other.started && d > -nearStart && d < nearStart {
+			return c, false
 		}
-		a.close(c)
-		return a.opened(k, s, at, number)
-	case len(s.Payload) > 0: // RFC 7413: a SYN with data is sent by nobody by mistake
-		a.close(c)
-		return a.opened(k, s, at, number)
+		c = a.replace(c, s.Src, s.Dst, at, number)
+		a.setISN(c, s, at)
+		return c, true
 	}
 	// RFC 9293, section 3.10.7.4: a node answers a SYN on a live connection with an ACK and goes on. So this is a
 	// new connection only once the other side agrees, or data with its numbers come.
-	c.pending = &opening{fromB: side == 1, seq: s.Seq, at: at, number: number}
-	return c
+	if p := c.pending; p != nil && p.seq == s.Seq && p.fromB == (side == 1) {
+		p.again = p.again || !sameCapture(p.at, at)
+		p.segments++
+		return c, true
+	}
+	c.pending = &opening{fromB: side == 1, seq: s.Seq, at: at, number: number, segments: 1}
+	return c, true
 }
 
-// confirm looks whether a segment is the first of the connection that a pending SYN opened; the SYN-ACK was not captured.
+// confirm looks whether a segment without SYN belongs to the connection that a pending SYN opened, the SYN-ACK of which
+// was not captured: it has the very number behind that SYN, or acknowledges it.
 func (a *Assembler) confirm(c *conn, k key, s *segment.Segment) *conn {
 	p := c.pending
-	side := c.side(s)
-	h := &c.half[side]
-	if p.fromB == (side == 1) && s.Seq == p.seq+1 {
-		if d := int32(s.Seq - h.next); !h.started || d > nearStart || d < -nearStart {
-			return a.reopen(c, k, s)
-		}
+	fromOpener := p.fromB == (c.side(s) == 1)
+	opener := &c.half[0]
+	if p.fromB {
+		opener = &c.half[1]
+	}
+	first := p.seq + 1
+	if opener.started && opener.next == first {
+		return c // the live flow continues just there
+	}
+	if fromOpener && s.Seq == first || !fromOpener && s.Flags&segment.ACK != 0 && s.Ack == first {
+		return a.reopen(c, k)
 	}
 	return c
 }
 
-// reopen closes c and begins the connection that its pending SYN opened. s is that connection's second segment.
-func (a *Assembler) reopen(c *conn, k key, s *segment.Segment) *conn {
+// reopen closes c and begins the connection that its pending SYN opened.
+func (a *Assembler) reopen(c *conn, k key) *conn {
 	p := c.pending
 	from, to := c.a, c.b
 	opener := 0
 	if p.fromB {
 		from, to, opener = to, from, 1
 	}
-	c.half[opener].count.Segments-- // the SYN
-	a.close(c)
-	n := a.newConn(k, from, to, p.at, p.number)
+	c.half[opener].count.segments -= p.segments
+	n := a.replace(c, from, to, p.at, p.number)
 	n.opener, n.synAt = true, p.at
-	n.half[0].count.Segments++
-	a.setStart(n, 0, p.seq)
-	if s.Flags&segment.SYN != 0 {
-		a.setISN(n, 1, s, a.now)
+	if p.again {
+		n.synAt = -1
 	}
+	n.half[0].count.segments += p.segments
+	a.setStart(n, 0, p.seq)
 	return n
 }
 
-// opened begins a connection with a SYN or SYN-ACK.
-func (a *Assembler) opened(k key, s *segment.Segment, at record.Time, number uint64) *conn {
-	from, to := s.Src, s.Dst
-	side := 0
-	if s.Flags&segment.ACK != 0 { // the SYN was not captured
-		from, to = to, from
-		side = 1
-	}
-	c := a.newConn(k, from, to, at, number)
-	c.opener = true
-	a.setISN(c, side, s, at)
-	return c
-}
-
 // setISN starts a flow at its SYN, and the other one at what a SYN-ACK acknowledges.
-func (a *Assembler) setISN(c *conn, side int, s *segment.Segment, at record.Time) {
-	if s.Flags&segment.ACK == 0 {
-		if c.synAt == 0 {
-			c.synAt = at
-		}
+func (a *Assembler) setISN(c *conn, s *segment.Segment, at record.Time) {
+	side := c.side(s)
+	isAck := s.Flags&segment.ACK != 0
+	if isAck {
+		c.openedBy(1 - side)
 	} else {
-		if c.synAckAt == 0 {
-			c.synAckAt = at
-		}
-		if o := &c.half[1-side]; !o.hasISN && o.beginsAt(s.Ack) {
-			a.setStart(c, 1-side, s.Ack-1)
-		}
+		c.openedBy(side)
+	}
+	side = c.side(s) // its name may have changed
+	switch {
+	case !isAck && c.synAt == 0:
+		c.synAt = at
+	case isAck && c.synAckAt == 0:
+		c.synAckAt = at
+	}
+	if o := &c.half[1-side]; isAck && !o.hasISN && o.beginsAt(s.Ack) {
+		a.setStart(c, 1-side, s.Ack-1)
 	}
 	a.setStart(c, side, s.Seq)
 }
 
+// repeatedISN takes a SYN or SYN-ACK that was captured before. If it was sent again, nobody knows which one was
+// answered (Karn's algorithm; RFC 6298, section 3).
+func (c *conn) repeatedISN(isAck bool, at record.Time) {
+	t := &c.synAt
+	if isAck {
+		t = &c.synAckAt
+	}
+	if *t == 0 || !sameCapture(*t, at) {
+		*t = -1
+	}
+}
+
+// sameCapture says whether two equal SYNs are one packet captured twice (on the interface any, on a bridge): no
+// system sends one again so soon. Linux' lower limit of the retransmission time-out is 200 ms, RFC 6298's is 1 s.
+func sameCapture(x, y record.Time) bool {
+	d := y.Sub(x)
+	return -100*time.Millisecond < d && d < 100*time.Millisecond
+}
+
+// setStart notes a flow's initial sequence number and, unless it has begun, begins it there.
 func (a *Assembler) setStart(c *conn, side int, isn uint32) {
 	h := &c.half[side]
 	h.hasISN, h.isn = true, isn
@@ -122,16 +141,35 @@ func (a *Assembler) setStart(c *conn, side int, isn uint32) {
 	}
 }
 
-// beginsAt says whether a flow without a SYN may have first as its first sequence number: nothing of it was
-// captured, or only bytes a little behind that.
+const maxFastOpen = 1 << 16 // bytes that a SYN may carry, which the SYN-ACK acknowledges; RFC 7413
+
+// begins says whether a SYN can be the beginning of c, whose flow from that side has none yet.
+func (c *conn) begins(side int, s *segment.Segment) bool {
+	h, other := &c.half[side], &c.half[1-side]
+	first := s.Seq + 1
+	if s.Flags&segment.ACK != 0 && other.hasISN {
+		return s.Ack-other.isn-1 < maxFastOpen && h.beginsAt(first)
+	}
+	if h.hasAck && !within(h.acked, first) {
+		return false // the other side acknowledges another connection's numbers
+	}
+	if s.Flags&segment.ACK != 0 && (other.hasAck && !within(other.acked, s.Ack) || !other.beginsAt(s.Ack)) {
+		return false
+	}
+	return h.beginsAt(first)
+}
+
+// beginsAt says whether a flow may have first as its first sequence number: nothing of it was captured, or only
+// bytes a little behind that.
 func (h *half) beginsAt(first uint32) bool {
 	switch {
 	case h.started:
-		d := int32(h.next - first)
-		return d >= 0 && d < nearStart
+		return within(h.next, first)
 	case h.hold != nil:
-		d := int32(h.hold.first() - first)
-		return d >= 0 && d < nearStart
+		return within(h.hold.first(), first)
 	}
 	return true
 }
+
+// within says whether seq is at first or a little behind it.
+func within(seq, first uint32) bool { return seq-first < nearStart }
