@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"btcsniff/sink"
@@ -31,7 +33,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// play opens the file, says so, and then waits, or writes batches and says so after each, until it is killed.
+// play opens the file, says so, and then waits, or writes batches and says so after each, until it is killed or, as "full", no
+// file may grow any more.
 func play(role, path string) error {
 	s, err := duckdb.Open(path)
 	if err != nil {
@@ -46,6 +49,13 @@ func play(role, path string) error {
 	c := traffic.Capture()
 	if _, err := s.Begin(context.Background(), c); err != nil {
 		return err
+	}
+	if role == "full" {
+		signal.Ignore(syscall.SIGXFSZ)
+		limit := syscall.Rlimit{Cur: 3 << 20, Max: 3 << 20}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+			return err
+		}
 	}
 	for b := range traffic.Batches(c) {
 		if _, err := s.Write(context.Background(), b); err != nil {
@@ -198,7 +208,7 @@ func write(t *testing.T, path, text string) {
 
 // crashTraffic is enough for DuckDB to move its log into the file several times.
 func crashTraffic() sinktest.Traffic {
-	return sinktest.Traffic{Sensor: "crash", Messages: 30_000, Size: 17, Conns: 300, Txs: 100_000, Batch: 10_000}
+	return sinktest.Traffic{Sensor: "crash", Messages: 20_000, Size: 17, Conns: 300, Txs: 1 << 40, Batch: 10_000}
 }
 
 // TestKilled kills a writing process at different batches. What it has said to be written is stored, nothing is half stored, and
@@ -207,8 +217,7 @@ func TestKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	traffic := crashTraffic()
-	for _, batches := range []int{0, 1, 7, 30} {
+	for _, batches := range []int{0, 7, 25} {
 		t.Run(fmt.Sprint("after ", batches), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "a.duckdb")
 			cmd, lines := start(t, "write", path)
@@ -228,28 +237,66 @@ func TestKilled(t *testing.T) {
 			}
 			cmd.Wait()
 
-			s := open(t, path)
-			stored, err := s.Begin(context.Background(), traffic.Capture())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if stored < said {
-				t.Errorf("%d records stored, it had said %d", stored, said)
-			}
-			if got := query(t, path, "SELECT count(*) FROM inv")[0][0]; fmt.Sprint(got) != fmt.Sprint(stored) {
-				t.Errorf("%v rows, %d records by the batches' rows", got, stored)
-			}
-			added := writeAll(t, s, traffic)
-			if total := uint64(traffic.Announcements()); stored+added != total {
-				t.Errorf("%d stored and %d added, want %d", stored, added, total)
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			if got := query(t, path, "SELECT count(*) FROM (SELECT DISTINCT conn, pos, index FROM inv) d")[0][0]; fmt.Sprint(got) != fmt.Sprint(traffic.Announcements()) {
-				t.Errorf("%v different announcements, want %d", got, traffic.Announcements())
-			}
+			wantRest(t, path, said)
 		})
+	}
+}
+
+// TestDiskFull lets a process write until its files may not grow any more. It fails with one line, and nothing is half stored.
+func TestDiskFull(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a process")
+	}
+	path := filepath.Join(t.TempDir(), "a.duckdb")
+	cmd, lines := start(t, "full", path)
+	said, last := uint64(0), ""
+	for lines.Scan() {
+		var n uint64
+		if _, err := fmt.Sscanf(lines.Text(), "wrote %d", &n); err == nil {
+			said += n
+			continue
+		}
+		if last != "" {
+			t.Errorf("error of several lines: %s, %s", last, lines.Text())
+		}
+		last = lines.Text()
+	}
+	if err := cmd.Wait(); err == nil || said == 0 {
+		t.Errorf("it wrote %d records and ended with %v, want an error", said, err)
+	}
+	t.Logf("error: %s", last)
+	if !strings.HasPrefix(last, "write batch ") || !strings.Contains(last, path) {
+		t.Errorf("error = %q, want one that names the file", last)
+	}
+	wantRest(t, path, said)
+}
+
+// wantRest opens a file of crashTraffic whose writer died when it had said to have written a number of records. These are stored,
+// in whole batches, and a run after it adds exactly the rest.
+func wantRest(t *testing.T, path string, said uint64) {
+	t.Helper()
+	traffic := crashTraffic()
+	s := open(t, path)
+	stored, err := s.Begin(context.Background(), traffic.Capture())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored < said {
+		t.Errorf("%d records stored, it had said %d", stored, said)
+	}
+	if got := query(t, path, "SELECT count(*) FROM inv")[0][0]; fmt.Sprint(got) != fmt.Sprint(stored) {
+		t.Errorf("%v rows, %d records by the batches' rows", got, stored)
+	}
+	added := writeAll(t, s, traffic)
+	if total := uint64(traffic.Announcements()); stored+added != total {
+		t.Errorf("%d stored and %d added, want %d", stored, added, total)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const different = "SELECT count(*) FROM (SELECT DISTINCT conn, pos, index FROM inv) d"
+	if got := query(t, path, different)[0][0]; fmt.Sprint(got) != fmt.Sprint(traffic.Announcements()) {
+		t.Errorf("%v different announcements, want %d", got, traffic.Announcements())
 	}
 }
 
