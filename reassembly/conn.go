@@ -194,7 +194,7 @@ func (a *Assembler) open(c *conn) {
 	c.rec = &record.Conn{
 		ID:      record.ConnID(a.cfg.Capture.Sensor, c.a, c.b, c.first),
 		Capture: a.cfg.Capture,
-		A:       c.a, B: c.b, OpenerKnown: c.opener, OpenedAt: c.first,
+		A:       c.a, B: c.b, OpenerKnown: c.opener, OpenedAt: c.first, Number: c.number,
 		LocalA: local != nil && local(c.a.Addr()),
 		LocalB: local != nil && local(c.b.Addr()),
 	}
