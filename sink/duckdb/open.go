@@ -76,8 +76,12 @@ func oneLine(err error) error {
 		return context.DeadlineExceeded
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n")
-	for _, prefix := range []string{"database/sql/driver: ", "could not connect to database: ", "duckdb: ", "duckdb error: ", "IO Error: "} {
+	for _, prefix := range []string{"database/sql/driver: ", "could not connect to database: ", "could not close appender: ",
+		"TransactionContext Error: ", "Failed to commit: ", "IO Error: "} {
 		text = strings.TrimPrefix(text, prefix)
+	}
+	if strings.Contains(text, "No space left on device") {
+		text += ": make room, and run again"
 	}
 	return &textError{text, err}
 }
