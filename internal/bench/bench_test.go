@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"btcsniff/internal/pcaptest"
+	"btcsniff/record"
+)
+
+// The yardstick must do its work: it finds all there is.
+func TestLeast(t *testing.T) {
+	var file, out bytes.Buffer
+	want := counts{}
+	cfg := pcaptest.BulkConfig{Seed: 2, Peers: 100, Rate: 3000, Duration: 3 * time.Second}
+	if err := pcaptest.Bulk(&file, cfg, func(r *pcaptest.Record) {
+		switch r.Kind {
+		case record.KindInv:
+			want.vects++
+		case record.KindTx:
+			want.tx++
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "small.pcap")
+	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := least(path, &out); err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseCounts(out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.vects != want.vects || got.tx != want.tx || got.packets == 0 || got.span <= 0 {
+		t.Errorf("least = %+v, want %+v", got, want)
+	}
+}
+
+func TestReport(t *testing.T) {
+	runs := func(cpu ...time.Duration) (all []usage) {
+		for _, d := range cpu {
+			all = append(all, usage{cpu: d * time.Second, wall: d * time.Second, peak: int64(d) << 10})
+		}
+		return all
+	}
+	var out bytes.Buffer
+	err := report(&out, &options{rounds: 3, tsharked: 1}, []*program{
+		{name: "least analyzer", runs: runs(1, 9, 2), said: "packets 1 bytes 2 messages 3 vects 4 tx 5 nanoseconds 60000000000\n"},
+		{name: tsharkName, runs: runs(40)},
+		{name: "replay, null", runs: runs(4, 4, 5)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	last := strings.Join(strings.Fields(lines[len(lines)-1]), " ")
+	if want := "replay, null 4.00 2.00 1/10.0 4.00 15 4"; last != want {
+		t.Errorf("last line %q, want %q", last, want)
+	}
+}
