@@ -17,7 +17,7 @@ test: ## install what is missing, start a throwaway Postgres, run every test
 build: ## build the commands into bin/
 	@scripts/need build
 	@mkdir -p bin
-	go build -trimpath -o bin/ ./cmd/...
+	go build -o bin/ ./cmd/...
 
 bench: ## run the benchmarks, with a throwaway Postgres
 	@scripts/need test

@@ -79,7 +79,7 @@ func table(w io.Writer, rows *sql.Rows) error {
 func text(v any) string {
 	switch v := v.(type) {
 	case nil:
-		return ""
+		return "-"
 	case time.Time:
 		return v.UTC().Format(record.Layout)
 	case []byte:
