@@ -114,10 +114,10 @@ func (c *Conn) stream(fromB bool) *stream {
 
 func (c *Conn) transport() record.Transport {
 	switch {
+	case c.v2: // also if the other side answered with plain messages: such an attempt fails
+		return record.TransportV2
 	case c.known():
 		return record.TransportV1
-	case c.v2:
-		return record.TransportV2
 	}
 	return record.TransportUnknown
 }
