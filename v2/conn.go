@@ -1,17 +1,21 @@
 package v2
 
-import "btcsniff/record"
+import (
+	"slices"
+
+	"btcsniff/record"
+)
 
 // A Conn is one encrypted connection. It is used by one goroutine. It tells its two Receivers what either has found out: which
 // session the connection is, and on which network.
 type Conn struct {
 	keys     *Keys
 	networks []record.Network
-	secret   *secret   // nil until known
-	session  *session  // of secret; nil until the network is known
+	secrets  []*secret // what the connection can be, by its keys; nil until one was seen
+	session  *session  // what it is; nil until known
 	opener   *Receiver // the one that receives what the initiator sent; nil until known
 	other    *Receiver
-	derived  []*session // of secret, one for each network
+	derived  []*session // of secrets, one for each network
 }
 
 // Conn returns a connection that may be any of k's sessions, on one of the networks.
@@ -33,17 +37,34 @@ type candidate struct {
 	direction int
 }
 
-// identify notes that r receives that direction of s. The session may not be known yet.
-func (c *Conn) identify(r *Receiver, s *secret, v *session, direction int) {
-	c.secret = s
-	if v != nil {
-		c.session = v
-	}
+// identify notes that r receives that direction of the connection.
+func (c *Conn) identify(r *Receiver, direction int) {
 	if direction == fromInitiator {
 		c.opener = r
 	} else {
 		c.other = r
 	}
+}
+
+// lookup narrows down what the connection can be to the secrets that have the key which r's stream begins with. ok is
+// false if there are none.
+func (c *Conn) lookup(r *Receiver, key [keySize]byte) (ok bool) {
+	var fit []*secret
+	direction := fromInitiator
+	for _, s := range c.keys.byKey[key] {
+		if c.secrets == nil || slices.Contains(c.secrets, s) {
+			fit = append(fit, s)
+		}
+	}
+	if len(fit) == 0 {
+		return false
+	}
+	if key == fit[0].responder {
+		direction = fromResponder
+	}
+	c.secrets, c.derived = fit, nil
+	c.identify(r, direction)
+	return true
 }
 
 // direction is that of r; ok is false if it may be either.
@@ -62,16 +83,13 @@ func (c *Conn) candidates(r *Receiver) []candidate {
 	sessions := []*session{c.session}
 	switch {
 	case c.session != nil:
-	case c.secret != nil:
+	case c.secrets != nil:
 		if c.derived == nil {
-			c.derived = c.derive(nil, c.secret)
+			c.derived = c.derive(c.secrets)
 		}
 		sessions = c.derived
 	default:
-		sessions = nil
-		for _, s := range c.keys.secrets {
-			sessions = c.derive(sessions, s)
-		}
+		sessions = c.derive(c.keys.secrets)
 	}
 	var out []candidate
 	d, ok := c.direction(r)
@@ -86,10 +104,12 @@ func (c *Conn) candidates(r *Receiver) []candidate {
 	return out
 }
 
-// derive appends s's sessions on the connection's networks to to.
-func (c *Conn) derive(to []*session, s *secret) []*session {
-	for _, n := range c.networks {
-		to = append(to, newSession(s, n.Name, n.Magic))
+// derive returns the sessions that the secrets give on the connection's networks.
+func (c *Conn) derive(secrets []*secret) (out []*session) {
+	for _, s := range secrets {
+		for _, n := range c.networks {
+			out = append(out, newSession(s, n.Name, n.Magic))
+		}
 	}
-	return to
+	return out
 }

@@ -27,7 +27,8 @@ type secret struct {
 // Keys holds the secrets of sessions. It does not change after ParseKeys, and may be used by several goroutines.
 type Keys struct {
 	secrets []*secret
-	byKey   map[[keySize]byte]*secret // by either key
+	byKey   map[[keySize]byte][]*secret // by either key; usually one
+	numbers uint64                      // maxNumbers, but in tests
 }
 
 // ParseKeys reads a key log. It has a line for each session,
@@ -35,9 +36,10 @@ type Keys struct {
 //	BIP324_SHARED_SECRET <initiator's key> <responder's key> <shared secret>
 //
 // with the keys as they are sent at a connection's start (ElligatorSwift, 128 hex digits each) and BIP 324's ecdh_secret (64 digits).
-// Empty lines and those that begin with # are comments. An error names the line; it never shows what is in it.
+// Empty lines and those that begin with # are comments. Lines may contradict each other: what fits the packets is taken.
+// An error names the line; it never shows what is in it.
 func ParseKeys(r io.Reader) (*Keys, error) {
-	k := &Keys{byKey: map[[keySize]byte]*secret{}}
+	k := &Keys{byKey: map[[keySize]byte][]*secret{}, numbers: maxNumbers}
 	in := bufio.NewScanner(r)
 	n := 0
 	for in.Scan() {
@@ -47,12 +49,10 @@ func ParseKeys(r io.Reader) (*Keys, error) {
 			continue
 		}
 		s, err := parseSecret(fields)
-		if err == nil {
-			err = k.add(s)
-		}
 		if err != nil {
 			return nil, fmt.Errorf("key log, line %d: %w", n, err)
 		}
+		k.add(s)
 	}
 	if err := in.Err(); err != nil {
 		return nil, fmt.Errorf("key log, after line %d: %w", n, err)
@@ -81,17 +81,17 @@ func parseSecret(fields []string) (*secret, error) {
 	return s, nil
 }
 
-func (k *Keys) add(s *secret) error {
-	old, known := k.byKey[s.initiator]
-	if known && *old == *s {
-		return nil
-	}
-	if _, other := k.byKey[s.responder]; known || other || s.initiator == s.responder {
-		return fmt.Errorf("a key of another session is used again")
+// add adds s, unless it is there.
+func (k *Keys) add(s *secret) {
+	for _, old := range k.byKey[s.initiator] {
+		if *old == *s {
+			return
+		}
 	}
 	k.secrets = append(k.secrets, s)
-	k.byKey[s.initiator], k.byKey[s.responder] = s, s
-	return nil
+	for _, key := range [][keySize]byte{s.initiator, s.responder} {
+		k.byKey[key] = append(k.byKey[key], s)
+	}
 }
 
 // Len is the number of sessions.

@@ -35,8 +35,7 @@ func TestParseKeys(t *testing.T) {
 		{"key too long", label + " " + a + "00 " + b + " " + s, 0, "key log, line 1: initiator's key has 130 characters, want 128 hex digits"},
 		{"no hex digits", label + " " + a + " " + strings.Replace(b, "0", "Z", 1) + " " + s, 0,
 			"key log, line 1: responder's key has characters that are no hex digits"},
-		{"two secrets for one key", line + "\n" + label + " " + a + " " + c + " " + u, 0, "key log, line 2: a key of another session is used again"},
-		{"one key twice in a session", label + " " + a + " " + a + " " + s, 0, "key log, line 1: a key of another session is used again"},
+		{"two secrets for one key", line + "\n" + label + " " + a + " " + c + " " + u, 2, ""},
 		{"endless line", line + "\n" + strings.Repeat("0", 1<<20), 0, "key log, after line 1: bufio.Scanner: token too long"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

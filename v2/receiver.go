@@ -181,17 +181,10 @@ func (r *Receiver) step() (Packet, bool) {
 
 // readKey looks up the public key that the stream begins with.
 func (r *Receiver) readKey() {
-	key := [keySize]byte(r.window())
-	s := r.conn.keys.byKey[key]
-	if s == nil || r.conn.secret != nil && r.conn.secret != s {
+	if !r.conn.lookup(r, [keySize]byte(r.window())) {
 		r.giveUp()
 		return
 	}
-	direction := fromInitiator
-	if key == s.responder {
-		direction = fromResponder
-	}
-	r.conn.identify(r, s, nil, direction)
 	r.skip(keySize)
 	r.state, r.scanned = atGarbage, 0
 }
@@ -209,7 +202,7 @@ func (r *Receiver) readGarbage() {
 		i += from
 		r.aad = bytes.Clone(w[:i])
 		r.skip(i + terminatorSize)
-		r.conn.identify(r, c.session.secret, c.session, c.direction)
+		r.settle(c)
 		r.enter(c.session.keys[c.direction], 0)
 		return
 	}
@@ -217,6 +210,12 @@ func (r *Receiver) readGarbage() {
 	if len(w) >= maxGarbage+terminatorSize {
 		r.giveUp() // a network that we don't know, or a node that breaks the rules
 	}
+}
+
+// settle notes what the connection is.
+func (r *Receiver) settle(c candidate) {
+	r.conn.session = c.session
+	r.conn.identify(r, c.direction)
 }
 
 // enter makes packet the next one, at the start of the window. keys are of its epoch.
@@ -347,10 +346,11 @@ func (r *Receiver) search(based bool, missing int) {
 
 // numbers is how many packet numbers are possible in the window.
 func (r *Receiver) numbers() uint64 {
+	most := r.conn.keys.numbers
 	if r.missing < 0 {
-		return maxNumbers
+		return most
 	}
-	return min(maxNumbers, uint64((r.missing+len(r.window()))/minPacket)+1)
+	return min(most, uint64((r.missing+len(r.window()))/minPacket)+1)
 }
 
 // look searches the window, if it is time to. It says whether r is in step again.
@@ -404,7 +404,7 @@ func (r *Receiver) try(candidates []candidate, w []byte, from int, numbers uint6
 
 // found goes on with packet p of c.
 func (r *Receiver) found(c candidate, p place) {
-	r.conn.identify(r, c.session.secret, c.session, c.direction)
+	r.settle(c)
 	r.skip(p.at)
 	r.enter(p.keys, p.packet)
 	r.aad = nil

@@ -155,7 +155,7 @@ type script struct {
 // newScript makes a stream of n packets. Sizes are as in real connections: mostly small, some of a transaction's size, some
 // of that many bytes; one in twenty is a decoy.
 func newScript(t testing.TB, rnd *rand.Rand, direction, n, large int) script {
-	k, session := made(3)
+	k, session := made(2)
 	s := newSender(t, session, direction, bytes.Repeat([]byte{0xaa}, rnd.IntN(300)))
 	s.send(t, ignoreBit, []byte("decoy, authenticates the garbage"))
 	s.send(t, 0, nil)
@@ -247,6 +247,7 @@ func TestMidstream(t *testing.T) {
 // Joined after millions of packets, as beside a node that has run for days.
 func TestMidstreamLate(t *testing.T) {
 	k, session := made(1)
+	k.numbers = maxNumbers
 	const first = 3_000_000
 	keys := at(session.keys[fromInitiator], first)
 	var s []byte
@@ -292,9 +293,57 @@ func TestOtherDirection(t *testing.T) {
 	}
 }
 
+// A key log that was put together from a debug log may have wrong lines, or one with the wrong key of the initiator.
+func TestWrongLines(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(6, 6))
+	a, b := newScript(t, rnd, fromInitiator, 100, 3000), newScript(t, rnd, fromResponder, 100, 3000)
+	right := a.keys.secrets[len(a.keys.secrets)-1]
+	wrongShared, wrongKey := *right, *right
+	wrongShared.shared[0]++
+	wrongKey.initiator[0]++
+	otherPeer := wrongShared
+	otherPeer.responder[0]++
+	for _, tt := range []struct {
+		name    string
+		secrets []*secret
+	}{
+		{"a wrong secret before the right one", []*secret{&wrongShared, right}},
+		{"a wrong secret behind the right one", []*secret{right, &wrongShared}},
+		{"a line for the same key and another peer", []*secret{&otherPeer, right}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := &Keys{byKey: map[[keySize]byte][]*secret{}, numbers: 1 << 18}
+			for _, s := range tt.secrets {
+				k.add(s)
+			}
+			c := k.Conn(regtest())
+			for i, s := range []script{a, b} {
+				l := listen(t, c.Receiver(true))
+				l.data(s.out)
+				if diff := cmp.Diff(s.want, l.got); diff != "" {
+					t.Errorf("direction %d (-want +got):\n%s", i, diff)
+				}
+			}
+		})
+	}
+	t.Run("a wrong key of the initiator", func(t *testing.T) {
+		k := &Keys{byKey: map[[keySize]byte][]*secret{}, numbers: 1 << 18}
+		k.add(&wrongKey)
+		c := k.Conn(regtest())
+		first, second := listen(t, c.Receiver(true)), listen(t, c.Receiver(true))
+		first.data(a.out[:a.want[10].End])
+		second.data(b.out)
+		first.data(a.out[a.want[10].End:])
+		first.close()
+		if len(second.got) != len(b.want) || len(first.got) != len(a.want)-11 {
+			t.Errorf("%d and %d messages, want %d and %d", len(first.got), len(second.got), len(a.want)-11, len(b.want))
+		}
+	})
+}
+
 // A stream that is none of the sessions is skipped, with bounded memory and a bounded number of searches.
 func TestForeign(t *testing.T) {
-	k, _ := made(2)
+	k, _ := made(1)
 	noise := rand.NewChaCha8([32]byte{1})
 	for _, start := range []bool{true, false} {
 		l := listen(t, k.Conn(regtest()).Receiver(start))
