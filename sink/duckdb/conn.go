@@ -31,10 +31,11 @@ func (s *Sink) stageConns(w *writer, p *part) (added uint64, err error) {
 	ends := make(map[uint64]*record.ConnEnd, len(p.batch.Conns))
 	for i := range p.batch.Conns {
 		r := &p.batch.Conns[i]
-		if p.fresh(record.KindConn, &record.Meta{Conn: r.Conn}, 0) {
+		last := ends[r.Conn.ID]
+		if last == nil && p.fresh(record.KindConn, &record.Meta{Conn: r.Conn}, 0) {
 			added++
 		}
-		if last := ends[r.Conn.ID]; last == nil || last.ClosedAt < r.ClosedAt {
+		if last == nil || last.ClosedAt < r.ClosedAt {
 			ends[r.Conn.ID] = r
 		}
 	}

@@ -154,10 +154,8 @@ func (s *Sink) store(ctx context.Context, c *capture, b *record.Batch) (added ui
 		return 0, oneLine(err)
 	}
 	p := &part{batch: b, capture: c.id}
-	if c.again {
-		if p.stored, err = findStored(ctx, s.conn, c.id, b); err != nil {
-			return 0, err
-		}
+	if p.stored, err = findStored(ctx, s.conn, c, b); err != nil {
+		return 0, err
 	}
 	if added, err = s.append(ctx, p); err != nil {
 		return 0, err

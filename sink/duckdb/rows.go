@@ -17,12 +17,12 @@ import (
 type part struct {
 	batch   *record.Batch
 	capture int32
-	stored  map[recordKey]struct{} // the records that are stored already; nil if there are none
+	stored  map[recordKey]struct{} // the records that are stored already
 }
 
 // fresh says whether a record is not stored yet.
 func (p *part) fresh(k record.Kind, m *record.Meta, index int) bool {
-	if p.stored == nil {
+	if len(p.stored) == 0 {
 		return true
 	}
 	_, ok := p.stored[keyOfRecord(k, m, index)]

@@ -287,6 +287,26 @@ func twoCaptures(t *testing.T, e *env) {
 	e.close()
 }
 
+// sameConnection stores two captures of one sensor that hold the same connection: it is one, and ends once.
+func sameConnection(t *testing.T, e *env) {
+	one, two := newCapture("lab"), newCapture("lab")
+	two.Name, two.Digest = "any", [32]byte{1}
+	e.open()
+	for i, c := range []*record.Capture{one, two} {
+		e.begin(c, 0)
+		b := newBatch(c, 0)
+		conn := newConn(c, "192.0.2.7:51234", 0)
+		b.Inv(sent(conn, 1000, 0), []record.InvVect{{Type: record.InvWTx, Hash: hashOf(1)}})
+		b.Conn(record.ConnEnd{Conn: conn, ClosedAt: start + 5000})
+		e.write(b, uint64(2-i))
+	}
+	e.begin(two, 1)
+	e.close()
+	e.want("SELECT count(*) FROM inv", "2")
+	e.want("SELECT count(*) FROM connection", "1")
+	e.want("SELECT peers, lead_us FROM first_seen", "1 null")
+}
+
 func hostileText(t *testing.T, e *env) {
 	evil := "\x00\xff'; DROP TABLE tx; --\\ \\x00 \\N \"\r\n\t\x1b[2J\u202e\U0001f600\xed\xa0\x80" + strings.Repeat("é", 200)
 	c := newCapture("l'a\"b\\ \u00fc")

@@ -40,6 +40,7 @@ func Run(t *testing.T, fresh func(t *testing.T) DB) {
 		{"other borders and more records", otherBorders},
 		{"connection closes later", closesLater},
 		{"two captures", twoCaptures},
+		{"same connection in two captures", sameConnection},
 		{"hostile text", hostileText},
 		{"absurd times", absurdTimes},
 		{"great numbers", greatNumbers},
