@@ -19,9 +19,9 @@ build: ## build the commands into bin/
 	@mkdir -p bin
 	go build -o bin/ ./cmd/...
 
-bench: ## run the benchmarks, with a throwaway Postgres
+bench: ## measure replay against tshark and the least analyzer, with a throwaway Postgres; BENCHFLAGS are internal/bench's
 	@scripts/need test
-	@scripts/with-postgres go test -run '^$$' -bench . -benchmem -timeout 1h ./...
+	@scripts/with-postgres sh -c 'go run ./internal/bench --sink "$$BTCSNIFF_TEST_DATABASE_URL" $(BENCHFLAGS)'
 
 lint: ## gofmt -s, go vet, staticcheck, go mod tidy -diff
 	@scripts/need build

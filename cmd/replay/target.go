@@ -52,7 +52,7 @@ func parseTarget(s string) (target, error) {
 	case strings.HasSuffix(s, ".duckdb"):
 		return target{toDuckDB, s, s}, nil
 	}
-	return target{}, errors.New("want postgres://..., duckdb:FILE, a file that ends in .duckdb, jsonl:FILE, jsonl:- or null:")
+	return target{}, errors.New("want postgres://..., duckdb:FILE, a file that ends in .duckdb, jsonl:FILE, jsonl:- (standard output) or null: (count only)")
 }
 
 // open opens the sink. A database is created or upgraded, a file of JSON lines replaced.
