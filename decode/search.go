@@ -114,29 +114,36 @@ func (s *stream) found(b []byte) {
 	s.noise = noise{}
 }
 
-// scan returns the first place in b at which a message begins, or may begin, or b's length.
+// scan returns the first place in b at which a message begins, or may begin, or b's length. In a final scan nothing follows b, so
+// a single message is believed. But if what follows it, or the first of all, is the header of a message that is not whole, it may
+// be a false one, and b hold the messages that come after; these are believed if there are enough in a row.
 func (s *stream) scan(b []byte, final bool) (int, verdict) {
 	st := &s.search
-	least := 1
+	believed, least := len(b), 1
 	for {
-		i := s.findMagic(b[st.from:])
-		if i > 0 {
+		if i := s.findMagic(b[st.from:]); i > 0 {
 			*st = search{from: st.from + i}
 		}
 		if st.from == len(b) {
+			if believed < len(b) {
+				return believed, yes
+			}
 			return len(b), no
 		}
-		switch v := s.judge(b[st.from:]); {
-		case v == yes, v == wait && !final, v == wait && st.links >= least:
-			if v == wait && final {
-				v = yes
-			}
+		v := s.judge(b[st.from:])
+		if v == yes || v == wait && !final {
 			return st.from, v
-		case v == wait && len(b)-st.from >= headerLen:
-			// A gap cut a message, or what looks like one. What is inside is not believed as easily.
-			least = enough
 		}
-		*st = search{from: st.from + 1}
+		next := st.from + 1
+		if v == wait {
+			if st.links >= least && believed == len(b) {
+				believed = st.from
+			}
+			if next = min(next+st.to, len(b)); len(b)-next >= headerLen {
+				least = enough
+			}
+		}
+		*st = search{from: next}
 	}
 }
 
