@@ -37,7 +37,8 @@ type usageError struct{ error }
 // options are the flags.
 type options struct {
 	out, truth, impair, layer, format, rotate string
-	seconds, rate, midstream                  float64
+	seconds, rate, midstream, oneWay          float64
+	noACKs                                    bool
 	peers, files, snap                        int
 	seed                                      uint64
 }
@@ -56,6 +57,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.layer, "layer", "ethernet", "with -impair: the link layer, one of ethernet, vlan, qinq, sll, sll2, null, loop, raw")
 	fs.StringVar(&o.format, "format", "pcap", "with -impair: pcap or pcapng, then -be for big-endian, then -ns for nanoseconds")
 	fs.Float64Var(&o.midstream, "midstream", 0.5, "with -impair: share of connections that are older than the capture")
+	fs.Float64Var(&o.oneWay, "oneway", 0, "with -impair: share of connections of which one direction only is captured")
+	fs.BoolVar(&o.noACKs, "no-acks", false, "with -impair: acknowledgements without data are not captured")
 	fs.IntVar(&o.snap, "snap", 0, "with -impair: `BYTES` of a packet that are captured; 0: all")
 	fs.StringVar(&o.rotate, "rotate", "", "with -impair: write files as tcpdump -G does into a directory `DIR`, instead of -o")
 	fs.IntVar(&o.files, "files", 10, "with -rotate: how many")
@@ -101,7 +104,7 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 func generate(o *options, stdout io.Writer, lines *lineWriter) error {
 	cfg := pcaptest.Config{
 		Seed: o.seed, Conns: o.peers, Rate: o.rate, Duration: time.Duration(o.seconds * 1e9), Midstream: o.midstream, Snap: o.snap,
-		IPv6: 0.2, SplitHead: 0.5, OneByte: 0.1, LookAlikes: 0.2,
+		OneWay: o.oneWay, NoACKs: o.noACKs, IPv6: 0.2, SplitHead: 0.5, OneByte: 0.1, LookAlikes: 0.2,
 	}
 	var err error
 	if cfg.Impair, err = pcaptest.ParseImpair(o.impair); err != nil {
