@@ -117,14 +117,14 @@ func (a *Assembler) tick(at record.Time) {
 
 // catchUp does what Advance has not yet been called for: it returns nil if the connection has been silent for too long.
 func (a *Assembler) catchUp(c *conn) *conn {
-	if a.isOver(c, a.now) {
-		a.close(c)
-		return nil
-	}
 	for i := range c.half {
 		if c.half[i].hold != nil {
 			a.expire(c, i)
 		}
+	}
+	if a.isOver(c, a.now) {
+		a.close(c)
+		return nil
 	}
 	return c
 }
@@ -178,6 +178,7 @@ func (a *Assembler) sweepConns() {
 // evict makes room in a full table: the tenth of the connections that were silent longest goes, those that never carried
 // a byte before all others.
 func (a *Assembler) evict() {
+	a.sweepHolds()
 	a.sweepConns()
 	if len(a.conns) < a.cfg.MaxConns {
 		return

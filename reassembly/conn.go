@@ -157,10 +157,8 @@ func (h *half) end(s *segment.Segment) {
 	if s.Flags&segment.SYN != 0 {
 		seq++
 	}
-	if h.started {
-		if d := int32(seq - h.next); d < 0 || d > maxAhead {
-			return
-		}
+	if d := h.distance(seq); d > maxAhead || d < -maxAhead || h.started && d < 0 {
+		return
 	}
 	h.endSeq = seq
 	if s.Flags&segment.RST != 0 {

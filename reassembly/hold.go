@@ -16,12 +16,11 @@ import (
 // A hold is the part of a flow that tcpassembly keeps: bytes behind a hole, or of a flow whose start is not known
 // yet. It exists only while there are such bytes.
 //
-// tcpassembly v1.1.19 keeps and orders them well if it is kept from what it does badly (docs/reassembly.md has the evidence):
+// It gives tcpassembly places in the hold for sequence numbers: 64 bits, which never wrap. tcpassembly v1.1.19 keeps and
+// orders bytes well if it is kept from what it does badly (docs/reassembly.md has the evidence):
 //
 //   - It takes a byte's time and content from whichever segment sorts first. So it is fed only bytes that it
 //     does not have; what was captured first stays.
-//   - It orders sequence numbers wrongly where they wrap while it waits. So it is fed places in the hold instead, which
-//     never wrap.
 //   - It ends a connection at any FIN or RST, and can't end just one or skip just one hole. So no FIN or RST
 //     of the wire gets there; each hold is a connection of its own (a reused port can't be mistaken), ended
 //     by a RST of ours, and a hole is skipped by an empty segment while the page limit is 1.

@@ -295,7 +295,7 @@ func checkAccounts(t testing.TB, a *Assembler, r *recorder) {
 		if c.closed != 1 {
 			t.Errorf("%v closed %d times, want 1", c, c.closed)
 		}
-		if ids[c.rec.ID] {
+		if ids[c.rec.ID] && s.EvictedConns == 0 { // an evicted one may come again in its first microsecond
 			t.Errorf("id %d used twice", c.rec.ID)
 		}
 		ids[c.rec.ID] = true
