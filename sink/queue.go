@@ -55,6 +55,7 @@ type item struct {
 	capture *record.Capture // that the item is about; nil for a mixed batch
 	ledger  *record.Ledger  // if not nil: the capture has ended
 	files   []record.File
+	then    func() // if not nil: called, once all items before it were done without an error
 }
 
 // NewQueue starts the Sink's goroutine. ctx bounds its writes; it should outlive the context that ends reading, so
@@ -178,6 +179,12 @@ func (l *Lane) End(ledger *record.Ledger, files []record.File) {
 	l.lot.q.work <- item{capture: l.capture, ledger: ledger, files: files}
 }
 
+// Then calls f, in the sink's goroutine, once all records that were made so far are stored. It is not called if the sink fails.
+func (l *Lane) Then(f func()) {
+	l.lot.send()
+	l.lot.q.work <- item{then: f}
+}
+
 // run is the sink's goroutine. After the first error it only empties the queue.
 func (q *Queue) run(ctx context.Context) {
 	defer close(q.done)
@@ -216,6 +223,8 @@ func (q *Queue) do(ctx context.Context, it item) {
 		if err := q.sink.End(ctx, it.capture, it.ledger, it.files); err != nil {
 			q.fail(err)
 		}
+	case it.then != nil:
+		it.then()
 	default:
 		stored, err := q.sink.Begin(ctx, it.capture)
 		if err != nil {

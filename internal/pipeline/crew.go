@@ -35,6 +35,7 @@ type hand struct {
 type load struct {
 	steps []step
 	data  []byte // the segments' payloads, one after the other
+	then  func() // if not nil: called when all records of this and the other hands' loads are with the outputs
 }
 
 // A step is one thing for a worker to do.
@@ -60,6 +61,7 @@ const (
 type tagged struct {
 	batch record.Batch
 	tags  []tag // of batch.Order's elements
+	then  func()
 }
 
 // A tag says which step made a record, and for which connection: one step can be for several. out is where it goes.
@@ -145,6 +147,11 @@ func (t *crew) flush() {
 	t.bytes = 0
 }
 
+func (t *crew) then(f func()) {
+	t.loads[0].then = f
+	t.flush()
+}
+
 func (t *crew) close(tracks []*track) {
 	for _, k := range tracks {
 		t.all(k, step{kind: endTrack})
@@ -166,8 +173,9 @@ func (h *hand) work() {
 			h.tagger.to = new(tagged)
 		}
 		h.take(l)
+		h.tagger.to.then = l.then
 		h.done <- h.tagger.to
-		l.steps, l.data = l.steps[:0], l.data[:0]
+		l.steps, l.data, l.then = l.steps[:0], l.data[:0], nil
 		select {
 		case h.loads <- l:
 		default:
@@ -213,8 +221,11 @@ func (t *crew) merge() {
 			next[i]++
 		}
 		for i, h := range t.hands {
+			if parts[i].then != nil {
+				parts[i].then()
+			}
 			parts[i].batch.Reset()
-			parts[i].tags = parts[i].tags[:0]
+			parts[i].tags, parts[i].then = parts[i].tags[:0], nil
 			select {
 			case h.spare <- parts[i]:
 			default:

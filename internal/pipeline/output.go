@@ -5,22 +5,27 @@ import (
 	"btcsniff/sink"
 )
 
-// An output hands a capture's records to every queue and counts them. It is a decode.Recorder.
+// An output hands a capture's records to every queue and counts them. It is a decode.Recorder, and is used by one goroutine:
+// the one that hands records over.
 type output struct {
-	lanes  []*sink.Lane
-	counts [record.NumKinds]uint64
+	capture *record.Capture
+	queues  []*sink.Queue
+	open    []*sink.Lane // one for each queue, from the first use on
+	counts  [record.NumKinds]uint64
 }
 
-func newOutput(c *record.Capture, queues []*sink.Queue) *output {
-	o := &output{}
-	for _, q := range queues {
-		o.lanes = append(o.lanes, q.Lane(c))
+// lanes returns the queues' entrances for the capture.
+func (o *output) lanes() []*sink.Lane {
+	if len(o.open) < len(o.queues) {
+		for _, q := range o.queues {
+			o.open = append(o.open, q.Lane(o.capture))
+		}
 	}
-	return o
+	return o.open
 }
 
 func (o *output) advance(now record.Time) {
-	for _, l := range o.lanes {
+	for _, l := range o.lanes() {
 		l.Advance(now)
 	}
 }
@@ -38,56 +43,56 @@ func (o *output) made() map[string]uint64 {
 
 func (o *output) Inv(m record.Meta, vects []record.InvVect) {
 	o.counts[record.KindInv] += uint64(len(vects))
-	for _, l := range o.lanes {
+	for _, l := range o.lanes() {
 		l.Inv(m, vects)
 	}
 }
 
 func (o *output) Tx(r record.Tx) {
 	o.counts[record.KindTx]++
-	for _, l := range o.lanes {
+	for _, l := range o.lanes() {
 		l.Tx(r)
 	}
 }
 
 func (o *output) Block(r record.Block) {
 	o.counts[record.KindBlock]++
-	for _, l := range o.lanes {
+	for _, l := range o.lanes() {
 		l.Block(r)
 	}
 }
 
 func (o *output) Ping(r record.Ping) {
 	o.counts[record.KindPing]++
-	for _, l := range o.lanes {
+	for _, l := range o.lanes() {
 		l.Ping(r)
 	}
 }
 
 func (o *output) Pong(r record.Pong) {
 	o.counts[record.KindPong]++
-	for _, l := range o.lanes {
+	for _, l := range o.lanes() {
 		l.Pong(r)
 	}
 }
 
 func (o *output) Version(r record.Version) {
 	o.counts[record.KindVersion]++
-	for _, l := range o.lanes {
+	for _, l := range o.lanes() {
 		l.Version(r)
 	}
 }
 
 func (o *output) Addr(r record.Addr) {
 	o.counts[record.KindAddr]++
-	for _, l := range o.lanes {
+	for _, l := range o.lanes() {
 		l.Addr(r)
 	}
 }
 
 func (o *output) Conn(r record.ConnEnd) {
 	o.counts[record.KindConn]++
-	for _, l := range o.lanes {
+	for _, l := range o.lanes() {
 		l.Conn(r)
 	}
 }

@@ -25,6 +25,12 @@ type Config struct {
 	Memory   int64            // bytes that all buffers together may take; 0: 256 MiB
 	Workers  int              // goroutines that follow connections and decode; 0: 1, in the reading goroutine. Records don't depend on it
 	Outputs  []*sink.Queue    // where records go; Run does not close them
+
+	// Finished returns the files of the source that were read to their end since it was last called; nil: nobody asks.
+	// Stored is called with each of them once the records of all its packets are stored in every output, and
+	// nothing that began in it is waited for any more; by any goroutine.
+	Finished func() []capture.FileStats
+	Stored   func(capture.FileStats)
 }
 
 // A Result says what Run read and made. It is complete also when Run returns an error.
@@ -74,6 +80,7 @@ type run struct {
 	local  locals
 	team   team
 	tracks []*track // by index of capture; nil before its first packet
+	files  finishing
 }
 
 func (r *run) read(ctx context.Context) error {
@@ -102,6 +109,7 @@ func (r *run) packet(p *capture.Packet) {
 			}
 		}
 		r.team.flush()
+		r.release(p.Time)
 		return
 	}
 	for p.Capture >= len(r.tracks) {
@@ -113,6 +121,7 @@ func (r *run) packet(p *capture.Packet) {
 		r.tracks[p.Capture] = t
 	}
 	t.packet(p, r.team)
+	r.release(p.Time)
 }
 
 // finish ends all captures, in the order of their names.
@@ -134,18 +143,19 @@ func (r *run) finish() *Result {
 			res.Unread = append(res.Unread, rec)
 		}
 	}
-	tracks := slices.DeleteFunc(slices.Clone(r.tracks), func(t *track) bool { return t == nil })
+	tracks := r.started()
 	r.team.close(tracks)
 	for _, t := range tracks {
 		ledger := t.ledger()
 		if len(tracks) == 1 {
 			ledger.KernelDropped, ledger.InterfaceDropped = stats.Dropped, stats.IfDropped
 		}
-		for _, lane := range t.out.lanes {
+		for _, lane := range t.out.lanes() {
 			lane.End(&ledger, files[t.index])
 		}
 		res.Captures = append(res.Captures, CaptureResult{t.capture, ledger, files[t.index]})
 	}
+	r.releaseAll()
 	return res
 }
 
@@ -158,7 +168,12 @@ func (r *run) newTrack(p *capture.Packet) *track {
 	if c.Sensor == "" {
 		c.Sensor = c.Name
 	}
-	t := &track{capture: c, index: p.Capture, out: newOutput(c, r.cfg.Outputs)}
+	t := &track{capture: c, index: p.Capture, out: &output{capture: c, queues: r.cfg.Outputs}}
 	r.team.join(t)
 	return t
+}
+
+// started are the tracks that had a packet, in the order of their captures.
+func (r *run) started() []*track {
+	return slices.DeleteFunc(slices.Clone(r.tracks), func(t *track) bool { return t == nil })
 }

@@ -31,6 +31,8 @@ type team interface {
 	advance(t *track, now record.Time)
 	// flush hands on what was taken so far, without waiting for more.
 	flush()
+	// then calls f once all records of what was taken so far are with the outputs.
+	then(f func())
 	// close ends all connections of all tracks, in their order, and hands over all records.
 	close(tracks []*track)
 }
@@ -85,6 +87,8 @@ func (s *solo) advance(t *track, now record.Time) {
 }
 
 func (s *solo) flush() {}
+
+func (s *solo) then(f func()) { f() }
 
 func (s *solo) close(tracks []*track) {
 	for _, t := range tracks {
