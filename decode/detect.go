@@ -65,9 +65,6 @@ func (s *stream) classify(b []byte) class {
 	case wait:
 		return unclear
 	}
-	if s.c.known() {
-		return isGarbage
-	}
 	if !s.proxied {
 		switch s.proxyPrefix(b) {
 		case yes:
@@ -77,12 +74,14 @@ func (s *stream) classify(b []byte) class {
 		}
 	}
 	switch v := foreignPrefix(b); {
-	case v == yes:
+	case v == yes && !s.c.known():
 		return isForeign
 	case v == wait || len(b) < keyLen:
 		return unclear
 	case looksRandom(b[:keyLen]):
 		return isV2
+	case s.c.known():
+		return isGarbage
 	case s.c.v2 || isText(b[:keyLen]):
 		return isForeign
 	}
