@@ -16,8 +16,7 @@ test: ## install what is missing, start a throwaway Postgres, run every test
 
 build: ## build the commands into bin/
 	@scripts/need build
-	@mkdir -p bin
-	go build -o bin/ ./cmd/...
+	scripts/build ./cmd/...
 
 bench: ## measure replay against tshark and the least analyzer, with a throwaway Postgres; BENCHFLAGS are internal/bench's
 	@scripts/need test

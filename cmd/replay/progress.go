@@ -27,7 +27,10 @@ func (s sample) String() string {
 		line = fmt.Sprintf("%d/%d files  %.1f/%.1f MB  %d %%", s.begun, s.files, float64(s.bytes)/1e6, float64(s.total)/1e6, min(s.bytes*100/s.total, 100))
 	}
 	line += fmt.Sprintf("  %.1f MB/s  %s records/s", rate/1e6, count(uint64(float64(s.records)/seconds)))
-	if left := s.total - s.bytes; s.total > 0 && left >= 0 && rate > 0 {
+	switch left := s.total - s.bytes; {
+	case s.total > 0 && left <= 0:
+		line += "  writing the rest"
+	case s.total > 0 && rate > 0:
 		d := time.Duration(float64(left) / rate * float64(time.Second)).Round(time.Second)
 		line += fmt.Sprintf("  %d:%02d left", int(d.Minutes()), int(d.Seconds())%60)
 	}

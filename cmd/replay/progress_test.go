@@ -25,7 +25,7 @@ func TestSample(t *testing.T) {
 			"1/1 files  1000.0/400000.0 MB  0 %  100.0 MB/s  0 records/s  66:30 left",
 		},
 		{"standard input", sample{begun: 1, files: 1, bytes: 5e6, records: 10, elapsed: time.Second}, "1/1 files  5.0 MB  5.0 MB/s  10 records/s"},
-		{"file grew", sample{begun: 1, files: 1, bytes: 5e6, total: 4e6, elapsed: time.Second}, "1/1 files  5.0/4.0 MB  100 %  5.0 MB/s  0 records/s"},
+		{"file grew", sample{begun: 1, files: 1, bytes: 5e6, total: 4e6, elapsed: time.Second}, "1/1 files  5.0/4.0 MB  100 %  5.0 MB/s  0 records/s  writing the rest"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.in.String(); got != c.want {
