@@ -52,7 +52,7 @@ func newFlags(opt *options) *flag.FlagSet {
 		return err
 	})
 	fs.StringVar(&opt.sensor, "sensor", "", "`NAME` of the vantage point, stored with every record; default: the capture's name")
-	fs.Func("memory", "ceiling for all buffers, as a `SIZE` in bytes or with k, M or G behind it", func(s string) error {
+	fs.Func("memory", "ceiling for all buffers, as a `SIZE` in bytes or with k, M or G behind it; default 256M", func(s string) error {
 		n, err := parseSize(s)
 		opt.memory = n
 		return err
