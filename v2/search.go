@@ -3,8 +3,8 @@ package v2
 import "crypto/cipher"
 
 // A search finds packets in bytes of which it is not known where the next packet begins and what its number is. Two
-// things make it cheap. The length field of a packet with fewer than 256 bytes of contents (a third to nearly
-// all packets of a connection) has two bytes that are zero, so at each offset only one in 65,536 numbers is possible,
+// things make it cheap. The length field of a packet with fewer than 256 bytes of contents (pings, short
+// inventories and the like) has two bytes that are zero, so at each offset only one in 65,536 numbers is possible,
 // and a table finds it. And from one packet the ones before it can be told exactly: the length must lead
 // to where that one begins. A packet counts as found only when its authentication tag is right.
 
@@ -19,8 +19,8 @@ const (
 type table struct {
 	first   uint64            // epoch of keys[0]
 	keys    []ratchet         // one for each epoch
-	masks   []masks           // the same
-	aeads   []cipher.AEAD     // the same; nil until needed
+	masks   []uint32          // one for each packet
+	aeads   []cipher.AEAD     // one for each epoch; nil until needed
 	ids     []uint16          // packets, counted from the first of the table, sorted by the upper 16 bits of their mask
 	from    [1<<16 + 1]uint16 // ids[from[k]:from[k+1]] are those with upper bits k
 	scratch []byte            // for what is decrypted
@@ -29,35 +29,29 @@ type table struct {
 // newTable makes a table of that many epochs, at most tableEpochs, and returns the ratchet that comes after them.
 func newTable(r ratchet, epochs int) (*table, ratchet) {
 	t := &table{
-		first: r.epoch, keys: make([]ratchet, epochs), masks: make([]masks, epochs),
+		first: r.epoch, keys: make([]ratchet, epochs), masks: make([]uint32, epochs*epochPackets),
 		aeads: make([]cipher.AEAD, epochs), ids: make([]uint16, epochs*epochPackets),
 	}
 	for i := range epochs {
 		t.keys[i] = r
-		r = r.next(&t.masks[i])
+		r = r.next((*masks)(t.masks[i*epochPackets:]))
 	}
 	var count [1<<16 + 1]uint16
-	for i := range t.ids {
-		count[t.mask(i)>>8]++
+	for _, m := range t.masks {
+		count[m>>8]++
 	}
 	sum := uint16(0)
 	for k, n := range count {
 		t.from[k], count[k] = sum, sum
 		sum += n
 	}
-	for i := range t.ids {
-		k := t.mask(i) >> 8
+	for i, m := range t.masks {
+		k := m >> 8
 		t.ids[count[k]] = uint16(i)
 		count[k]++
 	}
 	return t, r
 }
-
-// mask is that of the table's packet i.
-func (t *table) mask(i int) uint32 { return t.masks[i/epochPackets][i%epochPackets] }
-
-// len is the number of packets in the table.
-func (t *table) len() int { return len(t.ids) }
 
 // opens says whether the table's packet i, with that many bytes of contents, begins at w[at:], which has all of it.
 func (t *table) opens(w []byte, at, i, contents int) bool {
@@ -83,12 +77,12 @@ func (t *table) find(w []byte, a, b int, wide bool) (at, i int, ok bool) {
 		c := number(w[at:])
 		for _, id := range t.ids[t.from[c>>8]:t.from[c>>8+1]] {
 			i := int(id)
-			contents := int(c ^ t.mask(i))
+			contents := int(c ^ t.masks[i])
 			next := at + minPacket + contents
 			if next > len(w) {
 				continue
 			}
-			if next+lengthSize <= len(w) && i+1 < t.len() && number(w[next:])^t.mask(i+1) > most {
+			if next+lengthSize <= len(w) && i+1 < len(t.masks) && number(w[next:])^t.masks[i+1] > most {
 				continue
 			}
 			if t.opens(w, at, i, contents) {
@@ -105,8 +99,8 @@ func (t *table) findAny(w []byte, a, b int) (at, i int, ok bool) {
 	for at := a; at < b; at++ {
 		c := number(w[at:])
 		most := uint32(len(w) - at - minPacket)
-		for i := range t.len() {
-			if contents := c ^ t.mask(i); contents <= most && t.opens(w, at, i, int(contents)) {
+		for i := range len(t.masks) {
+			if contents := c ^ t.masks[i]; contents <= most && t.opens(w, at, i, int(contents)) {
 				return at, i, true
 			}
 		}
@@ -118,7 +112,7 @@ func (t *table) findAny(w []byte, a, b int) (at, i int, ok bool) {
 func (t *table) back(w []byte, at, i int) (int, int) {
 before:
 	for i > 0 {
-		mask := t.mask(i - 1)
+		mask := t.masks[i-1]
 		for o := at - minPacket; o >= 0 && at-minPacket-o <= maxContents; o-- {
 			contents := at - minPacket - o
 			if number(w[o:])^mask == uint32(contents) && t.opens(w, o, i-1, contents) {
@@ -154,7 +148,7 @@ func search(w []byte, a, b int, r ratchet, numbers uint64, last bool) (place, bo
 		var t *table
 		t, r = newTable(r, int(n))
 		at, i, ok := t.find(w, a, b, wide)
-		if !ok && last && !wide && len(w)*t.len() <= few {
+		if !ok && last && !wide && len(w)*len(t.masks) <= few {
 			at, i, ok = t.findAny(w, 0, len(w))
 		}
 		if ok {
