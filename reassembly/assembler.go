@@ -44,7 +44,7 @@ func (a *Assembler) Segment(s *segment.Segment, at record.Time, number uint64) {
 	a.stats.Segments++
 	a.stats.Bytes += uint64(len(s.Payload))
 
-	k := makeKey(s.Src, s.Dst)
+	k, high := makeKey(s.Src, s.Dst)
 	c := a.conns[k]
 	if c != nil {
 		c = a.catchUp(c)
@@ -68,7 +68,10 @@ func (a *Assembler) Segment(s *segment.Segment, at record.Time, number uint64) {
 		c = a.confirm(c, k, s)
 	}
 
-	side := c.side(s)
+	side := 0
+	if high != c.high {
+		side = 1
+	}
 	h, other := &c.half[side], &c.half[1-side]
 	h.took(len(s.Payload))
 	if s.Flags&(segment.ACK|segment.RST) == segment.ACK {

@@ -16,34 +16,39 @@ type key struct {
 	aPort, bPort       uint16
 }
 
-func makeKey(src, dst netip.AddrPort) key {
+// makeKey also says whether src is the higher endpoint.
+func makeKey(src, dst netip.AddrPort) (k key, high bool) {
 	s, d := src.Addr().As16(), dst.Addr().As16()
-	k := key{
+	k = key{
 		binary.BigEndian.Uint64(s[:8]), binary.BigEndian.Uint64(s[8:]),
 		binary.BigEndian.Uint64(d[:8]), binary.BigEndian.Uint64(d[8:]),
 		src.Port(), dst.Port(),
 	}
 	if k.aHi > k.bHi || k.aHi == k.bHi && (k.aLo > k.bLo || k.aLo == k.bLo && k.aPort > k.bPort) {
 		k.aHi, k.aLo, k.aPort, k.bHi, k.bLo, k.bPort = k.bHi, k.bLo, k.bPort, k.aHi, k.aLo, k.aPort
+		high = true
 	}
-	return k
+	return k, high
 }
 
 // A conn is one connection in the table. There may be very many, most of them half-open ones of a hostile
 // sender, so what few connections need is behind pointers.
 type conn struct {
-	a, b     netip.AddrPort
-	opener   bool // a opened it: a SYN or SYN-ACK was captured
-	user     Conn // nil until the first payload byte
-	last     record.Time
-	half     [2]half // what a sent, what b sent
+	// What an ordinary segment needs comes first, for the cache's sake.
+	last     record.Time // capture time of its latest packet
+	user     Conn        // nil until the first payload byte
 	pending  *opening
-	rtt      int64       // microseconds, -1: not known
-	synAt    record.Time // capture time of the SYN; 0: not captured, -1: sent again, so it is not known which one was answered
 	synAckAt record.Time
-	number   uint64 // of its first packet: the order in which connections are swept
-	first    record.Time
-	rec      *record.Conn
+	high     bool    // a is the higher one in the key
+	opener   bool    // a opened it: a SYN or SYN-ACK was captured
+	half     [2]half // what a sent, what b sent
+
+	a, b   netip.AddrPort
+	rec    *record.Conn
+	number uint64 // of its first packet: the order in which connections are swept
+	first  record.Time
+	synAt  record.Time // capture time of the SYN; 0: not captured, -1: sent again, so it is not known which one was answered
+	rtt    int64       // microseconds, -1: not known
 }
 
 // An opening is a SYN on a connection that looks alive; it may begin a new one on the same ports.
@@ -58,21 +63,20 @@ type opening struct {
 
 // A half is one flow: what one side sends.
 type half struct {
-	hold  *hold  // what came out of order; nil for nearly every flow at nearly all times
-	stray *stray // a segment that fits no position
-	late  *late  // the latest holes that were given up
-	count count
+	hold    *hold  // what came out of order; nil for nearly every flow at nearly all times
+	stray   *stray // a segment that fits no position
+	next    uint32 // sequence number of the next byte to hand on
+	acked   uint32 // highest acknowledgment number that the other side sent
+	started bool   // next is known
+	hasAck  bool   // acked is known
+	hasISN  bool   // isn is known, from a SYN or its acknowledgment
+	fin     bool   // a FIN that fits was seen
+	rst     bool   // a RST that fits was seen
+	count   count
 
-	next   uint32 // sequence number of the next byte to hand on
-	acked  uint32 // highest acknowledgment number that the other side sent
+	late   *late  // the latest holes that were given up
 	isn    uint32 // initial sequence number
 	endSeq uint32 // sequence number of the FIN or RST
-
-	started bool // next is known
-	hasAck  bool // acked is known
-	hasISN  bool // isn is known, from a SYN or its acknowledgment
-	fin     bool // a FIN that fits was seen
-	rst     bool // a RST that fits was seen
 }
 
 // A count is what a record.FlowCount says about segments.
@@ -174,7 +178,7 @@ func (c *conn) openedBy(side int) {
 		return
 	}
 	if side == 1 && c.user == nil {
-		c.a, c.b = c.b, c.a
+		c.a, c.b, c.high = c.b, c.a, !c.high
 		c.half[0], c.half[1] = c.half[1], c.half[0]
 		for i := range c.half {
 			if h := c.half[i].hold; h != nil {
@@ -204,7 +208,8 @@ func (a *Assembler) newConn(k key, from, to netip.AddrPort, at record.Time, numb
 	if len(a.conns) >= a.cfg.MaxConns {
 		a.evict()
 	}
-	c := &conn{number: number, a: from, b: to, first: at, last: at, rtt: -1}
+	_, high := makeKey(from, to)
+	c := &conn{number: number, a: from, b: to, high: high, first: at, last: at, rtt: -1}
 	a.conns[k] = c
 	a.stats.Opened++
 	return c
@@ -213,7 +218,7 @@ func (a *Assembler) newConn(k key, from, to netip.AddrPort, at record.Time, numb
 // replace closes c and puts a new connection on its ports. Its first packet is at least a microsecond later than
 // c's, also where the capture's clock is coarser, because the time is part of a connection's id.
 func (a *Assembler) replace(c *conn, from, to netip.AddrPort, at record.Time, number uint64) *conn {
-	k := makeKey(c.a, c.b)
+	k, _ := makeKey(c.a, c.b)
 	a.close(c)
 	return a.newConn(k, from, to, max(at, c.first+1), number)
 }
@@ -234,7 +239,8 @@ func (a *Assembler) close(c *conn) {
 		Conn: c.rec, ClosedAt: c.last, SYN: c.half[0].hasISN || c.half[1].hasISN, OpenerKnown: c.opener,
 		HandshakeRTT: c.rtt, A: c.half[0].count.flow(), B: c.half[1].count.flow(),
 	})
-	delete(a.conns, makeKey(c.a, c.b))
+	k, _ := makeKey(c.a, c.b)
+	delete(a.conns, k)
 }
 
 // isOver says whether now is after the capture time at which c is closed if no packet of it comes.
