@@ -115,7 +115,7 @@ type lot struct {
 	capture *record.Capture
 	batch   *record.Batch // being filled
 	seq     uint64
-	since   record.Time // capture time since which it has records; 0: it has none
+	since   record.Time // capture time when its first record was made
 }
 
 // open returns the batch that is being filled.
@@ -142,7 +142,7 @@ func (l *lot) send() {
 	q.stats.Made += uint64(l.batch.Len())
 	q.mu.Unlock()
 	q.work <- item{batch: l.batch, capture: l.capture}
-	l.batch, l.since = nil, 0
+	l.batch = nil
 	b := l.open()
 	for _, lane := range q.lanes {
 		if lane.lot == l {
@@ -158,18 +158,17 @@ type Lane struct {
 	capture       *record.Capture
 }
 
-// Advance says that the capture's time has reached now. Where batches end depends on the capture alone.
+// Advance says that the capture's time has reached now. It is called before the records that are made then. Where batches
+// end depends on the capture alone, so packets without records may be left out.
 func (l *Lane) Advance(now record.Time) {
-	n := l.Len()
-	if n == 0 {
-		return
-	}
 	t := l.lot
-	if t.since == 0 {
-		t.since = now
-	}
-	if n >= t.q.opt.Batch || now.Sub(t.since) >= t.q.opt.MaxAge {
+	n := l.Len()
+	if n > 0 && (n >= t.q.opt.Batch || now.Sub(t.since) >= t.q.opt.MaxAge) {
 		t.send()
+		n = 0
+	}
+	if n == 0 {
+		t.since = now
 	}
 }
 

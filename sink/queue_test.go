@@ -1,0 +1,150 @@
+package sink_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"btcsniff/record"
+	"btcsniff/sink"
+)
+
+// A journal is a sink that notes what it is asked to do.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+	fail  error // of the next Write
+}
+
+func (l *journal) add(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+}
+
+func (l *journal) Begin(_ context.Context, c *record.Capture) (uint64, error) {
+	l.add("begin %s", c.Name)
+	return 0, nil
+}
+
+func (l *journal) Write(_ context.Context, b *record.Batch) (uint64, error) {
+	if l.fail != nil {
+		return 0, l.fail
+	}
+	name := "mixed"
+	if b.Capture != nil {
+		name = b.Capture.Name
+	}
+	nonces := ""
+	for _, p := range b.Pings {
+		nonces += fmt.Sprint(" ", p.Nonce)
+	}
+	l.add("%s %d:%s", name, b.Seq, nonces)
+	return uint64(b.Len()), nil
+}
+
+func (l *journal) End(_ context.Context, c *record.Capture, _ *record.Ledger, _ []record.File) error {
+	l.add("end %s", c.Name)
+	return nil
+}
+
+func (l *journal) Close() error {
+	l.add("close")
+	return nil
+}
+
+func second(n float64) record.Time { return record.Time(n * 1e6) }
+
+func TestQueueBatches(t *testing.T) {
+	a, b := &record.Capture{Name: "a"}, &record.Capture{Name: "b"}
+	for _, tt := range []struct {
+		name  string
+		mixed bool
+		want  []string
+	}{
+		{"each capture has its own batches", false, []string{
+			"begin a", "begin b", "a 0: 1 3", "a 1: 4 5 6", "a 2: 7", "end a", "b 0: 2", "end b", "close",
+		}},
+		{"mixed batches keep the order", true, []string{
+			"begin a", "begin b", "mixed 0: 1 2 3", "mixed 1: 4 5 6", "mixed 2: 7", "end a", "end b", "close",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var l journal
+			q := sink.NewQueue(t.Context(), &l, sink.QueueOptions{Batch: 3, MaxAge: time.Second, Mixed: tt.mixed})
+			la, lb := q.Lane(a), q.Lane(b)
+			at := func(lane *sink.Lane, s float64, nonces ...uint64) {
+				lane.Advance(second(s))
+				for _, n := range nonces {
+					lane.Ping(record.Ping{Nonce: n})
+				}
+			}
+			at(la, 10, 1)
+			at(lb, 10.1, 2)
+			at(la, 10.9, 3)    // less than a second old
+			at(la, 11)         // old enough
+			at(la, 11.1, 4, 5) // the next batch begins here
+			at(la, 12, 6)      // full, but the packet at hand stays together
+			at(la, 12.05, 7)
+			la.End(&record.Ledger{}, nil)
+			lb.End(&record.Ledger{}, nil)
+			if err := q.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, l.lines); diff != "" {
+				t.Errorf("sink (-want +got):\n%s", diff)
+			}
+			if st := q.Stats(); st.Made != 7 || st.Added != 7 || st.Stored != 0 || st.Lost != 0 {
+				t.Errorf("Stats() = %+v, want 7 made and added", st)
+			}
+		})
+	}
+}
+
+// TestQueueQuietPackets leaves out the packets without records: batches are the same.
+func TestQueueQuietPackets(t *testing.T) {
+	var logs [2]journal
+	for i := range logs {
+		q := sink.NewQueue(t.Context(), &logs[i], sink.QueueOptions{MaxAge: time.Second})
+		lane := q.Lane(&record.Capture{Name: "a"})
+		for n := range 100 {
+			s := 10 + 0.1*float64(n)
+			if n%7 == 0 {
+				lane.Advance(second(s))
+				lane.Ping(record.Ping{Nonce: uint64(n)})
+			} else if i == 0 {
+				lane.Advance(second(s))
+			}
+		}
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(logs[0].lines, logs[1].lines); diff != "" {
+		t.Errorf("batches with and without quiet packets differ:\n%s", diff)
+	}
+}
+
+func TestQueueFailure(t *testing.T) {
+	l := journal{fail: errors.New("disk full")}
+	var cause error
+	q := sink.NewQueue(t.Context(), &l, sink.QueueOptions{Name: "x", Batch: 1, Fail: func(err error) { cause = err }})
+	lane := q.Lane(&record.Capture{Name: "a"})
+	for n := range 50 {
+		lane.Advance(second(float64(n)))
+		lane.Ping(record.Ping{})
+	}
+	lane.Then(func() { t.Error("Then is called although the sink failed") })
+	err := q.Close()
+	if err == nil || err.Error() != "x: disk full" || !errors.Is(cause, l.fail) {
+		t.Errorf("Close() = %v, Fail(%v), want x: disk full", err, cause)
+	}
+	if st := q.Stats(); st.Made != 50 || st.Lost != 50 {
+		t.Errorf("Stats() = %+v, want 50 made and lost", st)
+	}
+}
