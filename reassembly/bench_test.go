@@ -1,7 +1,6 @@
 package reassembly
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -141,18 +140,13 @@ func BenchmarkTCPAssembly(b *testing.B) {
 			seqs := make([]uint32, n)
 			addrs := make([]netip.AddrPort, n)
 			when := scriptStart.Std()
+			dst := node.Addr().As4()
 			give := func(i int, syn bool, p []byte) {
-				src, dst := addrs[i].Addr().As4(), node.Addr().As4()
-				net := gopacket.NewFlow(layers.EndpointIPv4, src[:], dst[:])
-				tcp := layers.TCP{
-					SrcPort: layers.TCPPort(addrs[i].Port()), DstPort: layers.TCPPort(node.Port()), Seq: seqs[i], SYN: syn,
-					BaseLayer: layers.BaseLayer{Payload: p},
-				}
-				// TransportFlow reads the ports from Contents.
-				var ports [4]byte
-				binary.BigEndian.PutUint16(ports[:], addrs[i].Port())
-				binary.BigEndian.PutUint16(ports[2:], node.Port())
-				tcp.Contents = ports[:]
+				// The ports are in net too: a layers.TCP tells them only if it was decoded.
+				ip := addrs[i].Addr().As4()
+				src := [6]byte{ip[0], ip[1], ip[2], ip[3], byte(addrs[i].Port() >> 8), byte(addrs[i].Port())}
+				net := gopacket.NewFlow(gopacket.EndpointInvalid, src[:], dst[:])
+				tcp := layers.TCP{Seq: seqs[i], SYN: syn, BaseLayer: layers.BaseLayer{Payload: p}}
 				asm.AssembleWithTimestamp(net, &tcp, when)
 			}
 			for i := range n {

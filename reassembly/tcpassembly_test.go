@@ -57,16 +57,15 @@ func (d *direct) New(_, _ gopacket.Flow) tcpassembly.Stream {
 
 func (d *direct) give(st step) {
 	s := &st.seg
-	src, dst := s.Src.Addr().AsSlice(), s.Dst.Addr().AsSlice()
+	// The ports are in the network flow too: a layers.TCP tells them only if it was decoded.
+	src := binary.BigEndian.AppendUint16(s.Src.Addr().AsSlice(), s.Src.Port())
+	dst := binary.BigEndian.AppendUint16(s.Dst.Addr().AsSlice(), s.Dst.Port())
 	tcp := layers.TCP{
-		SrcPort: layers.TCPPort(s.Src.Port()), DstPort: layers.TCPPort(s.Dst.Port()), Seq: s.Seq,
+		Seq: s.Seq,
 		SYN: s.Flags&segment.SYN != 0, FIN: s.Flags&segment.FIN != 0, RST: s.Flags&segment.RST != 0,
-		BaseLayer: layers.BaseLayer{
-			Contents: binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, s.Src.Port()), s.Dst.Port()),
-			Payload:  s.Payload,
-		},
+		BaseLayer: layers.BaseLayer{Payload: s.Payload},
 	}
-	d.asm.AssembleWithTimestamp(gopacket.NewFlow(layers.EndpointIPv4, src, dst), &tcp, st.at.Std())
+	d.asm.AssembleWithTimestamp(gopacket.NewFlow(gopacket.EndpointInvalid, src, dst), &tcp, st.at.Std())
 }
 
 // String is each stream with a byte.
