@@ -35,7 +35,7 @@ type Decoder struct {
 	vects    []record.InvVect // scratch for the inv at hand
 	free     []hash.Hash      // SHA-256 states that no stream uses
 	spare    []buffer         // that no stream uses
-	buffered int              // bytes that streams keep
+	buffered int              // bytes that streams keep, with what their capture times take
 	stats    Stats
 }
 
@@ -52,7 +52,7 @@ type Stats struct {
 	NotBitcoin   uint64            // bytes
 	Skipped      uint64            // bytes
 	Incomplete   uint64            // bytes of messages under way when their stream ended
-	Evicted      uint64            // messages that were not kept because too much was
+	Evicted      uint64            // messages not decoded, or passed over in a search, because too much was kept or looked at
 	Conns        map[string]record.Class
 }
 

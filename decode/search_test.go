@@ -195,7 +195,7 @@ func TestRandomStreamJoined(t *testing.T) {
 	wantWhats(t, o, append(want, want...)...)
 }
 
-// TestTextJoined has a long stream in which nothing is found.
+// TestHopeless has a long stream in which nothing is found.
 func TestHopeless(t *testing.T) {
 	d := New(Config{})
 	d.cfg.Out = new(record.Batch)
@@ -276,22 +276,31 @@ func bytesOf(c byte, n int) []byte {
 // TestHostileSearch has streams of headers, each of a long message that the next ones overlap: what is hashed and copied for
 // them is bounded by the length of the stream.
 func TestHostileSearch(t *testing.T) {
-	for _, length := range []int{0, 24, 1000, 60_000, maxPayload} {
-		t.Run(fmt.Sprint(length), func(t *testing.T) {
-			h := pcaptest.Simnet.Message("tx", nil)
-			binary.LittleEndian.PutUint32(h[16:], uint32(length))
+	pings, _ := lines(1, enough)
+	simnet := pcaptest.Simnet.Message("tx", nil)
+	mainnet := append(main.Message("tx", nil), pings...) // messages between, so that searches end and begin again
+	for _, tt := range []struct {
+		name   string
+		unit   []byte
+		length int
+	}{
+		{"0", simnet, 0}, {"24", simnet, 24}, {"1,000", simnet, 1000}, {"60,000", simnet, 60_000}, {"longest", simnet, maxPayload},
+		{"200, messages between", mainnet, 200}, {"60,000, messages between", mainnet, 60_000}, {"longest, messages between", mainnet, maxPayload},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := slices.Clone(tt.unit)
+			binary.LittleEndian.PutUint32(h[16:], uint32(tt.length))
 			h[20]++
 			d := New(Config{})
 			d.cfg.Out = new(record.Batch)
 			c := d.Conn(newConn(false))
-			for range 6_000_000 / 60 / len(h) {
-				c.Data(false, slices.Repeat(h, 60), 1)
+			for i := range 6_000_000 / 60 / len(h) {
+				c.Data(false, slices.Repeat(h, 60)[i%7:], record.Time(i))
 			}
 			s := &c.streams[0]
 			if s.spent > searchCredit+searchPerByte*s.given {
 				t.Errorf("%d bytes looked at for %d given", s.spent, s.given)
 			}
-			pings, _ := lines(1, 100)
 			c.Data(false, pings, 2)
 			c.Close(record.ConnEnd{})
 			if got := accounted(&d.stats); got != s.given {

@@ -300,7 +300,7 @@ func TestCutAnywhere(t *testing.T) {
 
 // gapLengths are all short ones, and some longer.
 func gapLengths(most int) (n []int) {
-	for i := 1; i <= most; i += 1 + i/25 {
+	for i := 1; i <= most; i += 1 + i/8 {
 		n = append(n, i)
 	}
 	return n
@@ -342,8 +342,8 @@ func TestTwoGaps(t *testing.T) {
 	s := modern()
 	b := s.bytes()
 	at := func(int) record.Time { return 5 }
-	for lo := 0; lo < len(b); lo += 3 {
-		for lo2 := lo + 2; lo2 < len(b); lo2 += 7 {
+	for lo := 0; lo < len(b); lo += 5 {
+		for lo2 := lo + 2; lo2 < len(b); lo2 += 11 {
 			for _, n := range []int{1, 24, 61} {
 				hi, hi2 := min(lo+1, len(b)), min(lo2+n, len(b))
 				want := s.rows(at, func(l, h int) bool { return l < hi && h > lo || l < hi2 && h > lo2 })
