@@ -288,8 +288,8 @@ var scripts = []scriptCase{
 	{name: "challenged SYN right at the flow's position opens nothing", play: func(s *script) {
 		s.handshake()
 		s.a.data(0, "abc")
-		s.a.send(segment.SYN, 2, "")
-		s.a.data(3, "def")
+		s.a.noAck = true
+		s.a.send(segment.SYN, 2, "").data(3, "def")
 	}, want: []string{"a>b syn rtt=2 | abc@3 def@5 | "}},
 	{name: "challenged SYN, then reset and SYN again", play: func(s *script) {
 		s.handshake()
