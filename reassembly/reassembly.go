@@ -34,7 +34,7 @@ type Config struct {
 	NewConn         func(c *record.Conn) Conn  // required: called at a connection's first payload byte, or when it closes without any
 	IsLocal         func(addr netip.Addr) bool // says which addresses are the observed node's; nil: none is
 	MaxConns        int                        // connections in the table; 200,000
-	MaxPages        int                        // pages of 1,900 bytes that all holds together may have; 32,768 (62 MB)
+	MaxPages        int                        // pages of 1,900 bytes that all holds together may have; 32,768 (62 MB, rounded down to what tcpassembly allocates)
 	MaxPagesPerFlow int                        // pages that one flow's hold may have; 4,096 (7.8 MB, more than a TCP window in use)
 	Idle            time.Duration              // a connection silent for so much capture time is closed; 2 h
 }
