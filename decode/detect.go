@@ -20,11 +20,11 @@ func (s *stream) redetect() {
 		return
 	}
 	b := s.kept.bytes()
-	class := s.classify(b)
-	if class != unclear && !s.proxied && !s.fromB && s.c.proxy == undecided && class != isProxy {
+	is := s.classify(b)
+	if is != unclear && is != isProxy && !s.fromB && s.c.proxy == undecided {
 		s.c.proxy = noProxy
 	}
-	switch class {
+	switch is {
 	case unclear:
 	case isV1:
 		s.magic = [magicLen]byte(b)
@@ -58,6 +58,7 @@ const (
 
 const keyLen = 64 // bytes; BIP 324: each side begins with its ElligatorSwift-encoded public key
 
+// classify says what a stream is that begins with b. A side's answer is the same however its bytes are cut.
 func (s *stream) classify(b []byte) class {
 	switch s.network(b) {
 	case yes:
