@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"btcsniff/record"
 	"btcsniff/segment"
@@ -72,9 +73,10 @@ type tag struct {
 }
 
 const (
-	loadSteps  = 4096      // segments, of all workers together, that are handed out at once
-	loadBytes  = 512 << 10 // payload bytes
-	loadsAhead = 3         // loads that may wait for each worker
+	loadSteps  = 4096        // segments, of all workers together, that are handed out at once
+	loadBytes  = 512 << 10   // payload bytes
+	loadsAhead = 3           // loads that may wait for each worker
+	loadAge    = time.Second // of capture time that a load may take to fill
 )
 
 func newCrew(cfg *Config, local *locals) *crew {
@@ -122,7 +124,13 @@ func (t *crew) segment(k *track, s *segment.Segment, at record.Time) {
 	}
 }
 
-func (t *crew) advance(k *track, now record.Time) { t.all(k, step{kind: advanceTime, at: now}) }
+func (t *crew) advance(k *track, now record.Time) {
+	t.all(k, step{kind: advanceTime, at: now})
+	if d := now.Sub(k.handed); d >= loadAge || d < 0 {
+		k.handed = now
+		t.then(func() { k.out.advance(now) })
+	}
+}
 
 // all gives every hand the same step.
 func (t *crew) all(k *track, s step) {

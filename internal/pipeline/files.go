@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"btcsniff/capture"
+	"btcsniff/segment"
 )
 
 // finishing are files that were read, and whose records are not all stored yet.
@@ -24,6 +26,9 @@ func (r *run) release(now int64) {
 	}
 	r.files.look = now + int64(time.Second)
 	r.files.waiting = append(r.files.waiting, r.cfg.Finished()...)
+	for i := range r.files.waiting {
+		r.undecodable(&r.files.waiting[i])
+	}
 	n := 0
 	for n < len(r.files.waiting) && r.files.waiting[n].Last+int64(fileWait) < now {
 		n++
@@ -39,8 +44,22 @@ func (r *run) release(now int64) {
 // releaseAll lets go of all files, when everything is handed over.
 func (r *run) releaseAll() {
 	if r.cfg.Finished != nil {
-		r.stored(r.started(), append(r.files.waiting, r.cfg.Finished()...))
+		files := append(r.files.waiting, r.cfg.Finished()...)
+		for i := range files {
+			r.undecodable(&files[i])
+		}
+		r.stored(r.started(), files)
 		r.files.waiting = nil
+	}
+}
+
+// undecodable gives a file an error if its capture was recorded in a way that we don't know: what is in it is stored nowhere.
+func (r *run) undecodable(f *capture.FileStats) {
+	if f.Err != nil || f.Packets == 0 || f.Capture < 0 || f.Capture >= len(r.tracks) || r.tracks[f.Capture] == nil {
+		return
+	}
+	if t := r.tracks[f.Capture]; t.reasons[segment.Found]+t.reasons[segment.NotTCP] == 0 {
+		f.Err = fmt.Errorf("%s: none of its packets could be decoded", f.Path)
 	}
 }
 

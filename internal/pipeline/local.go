@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"btcsniff/capture"
 	"btcsniff/segment"
@@ -63,20 +64,54 @@ func (r *run) locate(ctx context.Context) (head, error) {
 	var dis segment.Dissector
 	var seg segment.Segment
 	var err error
+	limit := deadline{within: int64(r.cfg.LocalWithin)}
 	for size := 0; len(h.packets) < headPackets && size < headBytes; {
 		var p capture.Packet
 		if err = r.src.Next(ctx, &p); err != nil {
 			break
 		}
-		if p.Data != nil && dis.Packet(uint32(p.Link), p.Data, p.Len, p.Time, &seg) == segment.Found {
+		over := limit.over(&p, ev)
+		if p.Data == nil {
+			if over {
+				break
+			}
+			continue
+		}
+		if dis.Packet(uint32(p.Link), p.Data, p.Len, p.Time, &seg) == segment.Found {
 			ev.segment(&seg)
 		}
 		size += len(p.Data)
 		p.Data = bytes.Clone(p.Data)
 		h.packets = append(h.packets, p)
+		if over {
+			break
+		}
 	}
 	ev.conclude(&r.local)
 	return h, err
+}
+
+// A deadline is Config.LocalWithin.
+type deadline struct {
+	within, first, look int64 // nanoseconds; of the first packet; when to look again
+}
+
+// over says whether the time to work out local addresses has ended with p, which may be a heartbeat.
+func (d *deadline) over(p *capture.Packet, ev *evidence) bool {
+	if d.within <= 0 {
+		return false
+	}
+	if d.first == 0 {
+		if p.Data == nil {
+			return false
+		}
+		d.first, d.look = p.Time, p.Time+d.within
+	}
+	if p.Time < d.look {
+		return false
+	}
+	d.look = p.Time + int64(time.Second)
+	return p.Time >= d.first+6*d.within || ev.enough()
 }
 
 // evidence is what packets tell about which addresses are local.
@@ -111,6 +146,20 @@ func (e *evidence) pair(a, b netip.Addr) {
 		e.peers[a] = m
 	}
 	m[b] = true
+}
+
+// enough says whether each connection has a local end, as far as can be told.
+func (e *evidence) enough() bool {
+	var l locals
+	e.conclude(&l)
+	for a, peers := range e.peers {
+		for p := range peers {
+			if !l.contains(a) && !l.contains(p) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // conclude names the local addresses: loopback ones; those that the link layer says; those that talk with

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"btcsniff/capture"
 	"btcsniff/record"
@@ -22,9 +23,12 @@ type Config struct {
 	Sensor   string           // the vantage point's name; "": each capture's own name
 	Networks []record.Network // recognised ones; nil: all that have a name
 	Local    []netip.Prefix   // the observed node's addresses; nil: worked out from the first packets
-	Memory   int64            // bytes that all buffers together may take; 0: 256 MiB
-	Workers  int              // goroutines that follow connections and decode; 0: 1, in the reading goroutine. Records don't depend on it
-	Outputs  []*sink.Queue    // where records go; Run does not close them
+	// LocalWithin is how much capture time may go by while Local is worked out and no record is made yet; six times as much
+	// where some connections have no local end by then. 0: no limit but that of packets.
+	LocalWithin time.Duration
+	Memory      int64         // bytes that all buffers together may take; 0: 256 MiB
+	Workers     int           // goroutines that follow connections and decode; 0: 1, in the reading goroutine. Records don't depend on it
+	Outputs     []*sink.Queue // where records go; Run does not close them
 
 	// Finished returns the files of the source that were read to their end since it was last called; nil: nobody asks.
 	// Stored is called with each of them once the records of all its packets are stored in every output, and
@@ -71,7 +75,7 @@ func Run(ctx context.Context, src capture.Source, cfg Config) (*Result, error) {
 		r.team = newCrew(&r.cfg, &r.local)
 	}
 	err := r.read(ctx)
-	return r.finish(), err
+	return r.finish(err == nil), err
 }
 
 type run struct {
@@ -103,12 +107,7 @@ func (r *run) read(ctx context.Context) error {
 
 func (r *run) packet(p *capture.Packet) {
 	if p.Data == nil { // a heartbeat
-		for _, t := range r.tracks {
-			if t != nil {
-				r.team.advance(t, record.FromNanos(p.Time))
-			}
-		}
-		r.team.flush()
+		r.beat(record.FromNanos(p.Time))
 		r.release(p.Time)
 		return
 	}
@@ -124,8 +123,9 @@ func (r *run) packet(p *capture.Packet) {
 	r.release(p.Time)
 }
 
-// finish ends all captures, in the order of their names.
-func (r *run) finish() *Result {
+// finish ends all captures, in the order of their names. Files are let go of only if all was read: of a message that begins in the
+// last one, the rest may be in the next.
+func (r *run) finish(all bool) *Result {
 	stats := r.src.Stats()
 	res := &Result{Local: r.local.list(), Stats: stats}
 	files := make([][]record.File, len(r.tracks))
@@ -155,7 +155,9 @@ func (r *run) finish() *Result {
 		}
 		res.Captures = append(res.Captures, CaptureResult{t.capture, ledger, files[t.index]})
 	}
-	r.releaseAll()
+	if all {
+		r.releaseAll()
+	}
 	return res
 }
 

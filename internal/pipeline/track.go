@@ -19,6 +19,7 @@ type track struct {
 	seg     segment.Segment
 	number  uint64      // packets so far
 	tick    record.Time // when to advance next
+	handed  record.Time // when a crew last handed out what it has
 }
 
 // A team moves the tracks' segments to the workers, and the workers' records to the outputs.
@@ -29,8 +30,6 @@ type team interface {
 	segment(t *track, s *segment.Segment, at record.Time)
 	// advance says that t's capture time has reached now, before the packet t.number.
 	advance(t *track, now record.Time)
-	// flush hands on what was taken so far, without waiting for more.
-	flush()
 	// then calls f once all records of what was taken so far are with the outputs.
 	then(f func())
 	// close ends all connections of all tracks, in their order, and hands over all records.
@@ -53,6 +52,27 @@ func (t *track) packet(p *capture.Packet, team team) {
 	if reason == segment.Found {
 		team.segment(t, &t.seg, at)
 	}
+}
+
+// packetLag is how far behind a heartbeat's time packets may still come, because a capture program keeps them in its buffers.
+const packetLag = 10 * time.Second
+
+// beat says that capture time has reached now, without a packet. Holes are given up as if it were packetLag earlier, so that
+// packets that come late are treated as if they had come in time.
+func (r *run) beat(now record.Time) {
+	tracks := r.started()
+	for _, t := range tracks {
+		if past := now.Add(-packetLag); past >= t.tick {
+			t.tick = past.Add(tickEvery)
+			r.team.advance(t, past)
+		}
+	}
+	// Batches are in more of a hurry.
+	r.team.then(func() {
+		for _, t := range tracks {
+			t.out.advance(now)
+		}
+	})
 }
 
 // ledger returns the accounts of a track that has ended.
@@ -85,8 +105,6 @@ func (s *solo) advance(t *track, now record.Time) {
 	t.out.advance(now)
 	t.workers[0].asm.Advance(now)
 }
-
-func (s *solo) flush() {}
 
 func (s *solo) then(f func()) { f() }
 
