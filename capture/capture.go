@@ -45,6 +45,13 @@ type Stats struct {
 	Dropped   uint64 // packets that the kernel dropped, by its own or the file's count (pcapng's interface statistics)
 	IfDropped uint64 // packets that the interface dropped
 	Files     []FileStats
+	Drops     []Drops // by index into Source.Captures: of Dropped and IfDropped, each one's; nil if only their sums are known
+}
+
+// Drops counts packets of one capture that are not in it.
+type Drops struct {
+	Kernel    uint64
+	Interface uint64
 }
 
 // FileStats says what was read of one file.
