@@ -20,6 +20,7 @@ type Assembler struct {
 	strays int // bytes copied for them, of all flows
 
 	nextSweep record.Time
+	due       []*conn // scratch of sweep
 }
 
 // New returns an Assembler.
@@ -136,53 +137,58 @@ func (a *Assembler) catchUp(c *conn) *conn {
 // closed. It is called now and then, also when no packets come; how often changes when records appear, but not which.
 func (a *Assembler) Advance(now record.Time) {
 	a.tick(now)
-	if len(a.holds) > 0 {
-		a.sweepHolds()
+	conns := a.now >= a.nextSweep
+	if conns {
+		a.nextSweep = a.now.Add(sweepEvery)
+	}
+	if conns || len(a.holds) > 0 {
+		a.sweep(conns)
 	}
 	if a.eng != nil && a.eng.spent() {
 		a.eng = nil
 	}
-	if a.now >= a.nextSweep {
-		a.nextSweep = a.now.Add(sweepEvery)
-		a.sweepConns()
-	}
 }
 
-func (a *Assembler) sweepHolds() {
+// sweep gives up the holes that were waited for long enough and, if conns, closes the connections that were silent for too
+// long: one connection after the other, in the order of their first packets.
+func (a *Assembler) sweep(conns bool) {
 	a.dropClosed()
-	slices.SortFunc(a.holds, byPlace)
+	due := a.due[:0]
 	for _, h := range a.holds {
-		a.expire(h.c, h.side)
+		if a.now > h.deadline() {
+			due = append(due, h.c)
+		}
 	}
+	if conns {
+		for _, c := range a.conns {
+			if a.isOver(c, a.now) {
+				due = append(due, c)
+			}
+		}
+	}
+	slices.SortFunc(due, byNumber)
+	for _, c := range slices.Compact(due) {
+		for side := range c.half {
+			a.expire(c, side)
+		}
+		if conns && a.isOver(c, a.now) {
+			a.close(c)
+		}
+	}
+	clear(due)
+	a.due = due[:0]
 	a.dropClosed()
 }
-
-// byPlace orders holds by their connection's first packet, then what A sent before what B sent.
-func byPlace(x, y *hold) int { return cmp.Or(byNumber(x.c, y.c), cmp.Compare(x.side, y.side)) }
 
 // dropClosed forgets closed holds.
 func (a *Assembler) dropClosed() {
 	a.holds = slices.DeleteFunc(a.holds, func(h *hold) bool { return h.closed })
 }
 
-func (a *Assembler) sweepConns() {
-	var over []*conn
-	for _, c := range a.conns {
-		if a.isOver(c, a.now) {
-			over = append(over, c)
-		}
-	}
-	slices.SortFunc(over, byNumber)
-	for _, c := range over {
-		a.close(c)
-	}
-}
-
 // evict makes room in a full table: the tenth of the connections that were silent longest goes, those that never carried
 // a byte before all others.
 func (a *Assembler) evict() {
-	a.sweepHolds()
-	a.sweepConns()
+	a.sweep(true)
 	if len(a.conns) < a.cfg.MaxConns {
 		return
 	}

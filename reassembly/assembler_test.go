@@ -274,6 +274,16 @@ var scripts = []scriptCase{
 		s.a.syn().data(0, "ABC")
 		s.b.ack(3).data(0, "XYZ")
 	}, want: []string{"a>b syn rtt=2 | abc@3 | ", "a>b syn | ABC@5 | XYZ@7"}},
+	{name: "port reused after a mid-stream start, the new numbers lie within what was captured", play: func(s *script) {
+		s.a.data(0, strings.Repeat("a", 1000))
+		s.b.data(0, "xyz")
+		s.wait(2*time.Second).a.data(1000, "b")
+		s.a.isn += 500
+		s.b.isn = 77
+		s.handshake()
+		s.a.data(0, "ABC")
+		s.b.data(0, "XYZ")
+	}, want: []string{"a~b | ...(1000)@0 b@2002 | xyz@1", "a>b syn rtt=2 | ABC@2006 | XYZ@2007"}},
 	{name: "challenged SYN opens nothing", play: func(s *script) {
 		s.handshake()
 		s.a.data(0, "abc")

@@ -75,7 +75,7 @@ type half struct {
 	count   count
 
 	late   *late  // the latest holes that were given up
-	isn    uint32 // initial sequence number
+	isn    uint32 // initial sequence number; without hasISN, the number before the flow's first captured byte
 	endSeq uint32 // sequence number of the FIN or RST
 }
 

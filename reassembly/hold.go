@@ -177,9 +177,11 @@ func (a *Assembler) holdBack(c *conn, side int, seq uint32, p []byte, missing in
 
 // makeRoom gives up holes before their time, those of the largest holds first, until an eighth of the pages is free.
 func (a *Assembler) makeRoom() {
-	a.sweepHolds()
+	a.sweep(false)
 	open := slices.Clone(a.holds)
-	slices.SortFunc(open, func(x, y *hold) int { return cmp.Or(cmp.Compare(y.pages, x.pages), byPlace(x, y)) })
+	slices.SortFunc(open, func(x, y *hold) int {
+		return cmp.Or(cmp.Compare(y.pages, x.pages), byNumber(x.c, y.c), cmp.Compare(x.side, y.side))
+	})
 	for _, h := range open {
 		for !h.closed {
 			if a.eng.pages <= a.cfg.MaxPages-a.cfg.MaxPages/8 {
@@ -293,6 +295,9 @@ func (h *hold) close() {
 func (a *Assembler) begin(c *conn, side int, seq uint32) {
 	half := &c.half[side]
 	half.started, half.next = true, seq
+	if !half.hasISN {
+		half.isn = seq - 1
+	}
 	if d := int32(half.acked - seq); d > maxAhead || d < -maxAhead {
 		half.hasAck = false // of another connection's numbers
 	}

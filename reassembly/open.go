@@ -159,12 +159,15 @@ func (c *conn) begins(side int, s *segment.Segment) bool {
 	return h.beginsAt(first)
 }
 
+// lateStart is how many bytes of a flow at the most are captured before its SYN, where the capture swaps packets.
+const lateStart = 1 << 16
+
 // beginsAt says whether a flow may have first as its first sequence number: nothing of it was captured, or only
 // bytes a little behind that.
 func (h *half) beginsAt(first uint32) bool {
 	switch {
 	case h.started:
-		return within(h.next, first)
+		return h.isn+1-first < lateStart
 	case h.hold != nil:
 		return within(h.hold.first(), first)
 	}
