@@ -283,7 +283,7 @@ var scripts = []scriptCase{
 		s.handshake()
 		s.a.data(0, "ABC")
 		s.b.data(0, "XYZ")
-	}, want: []string{"a~b | ...(1000)@0 b@2002 | xyz@1", "a>b syn rtt=2 | ABC@2006 | XYZ@2007"}},
+	}, want: []string{"a~b | aaaaaaaa...(1000)@0 b@2002 | xyz@1", "a>b syn rtt=2 | ABC@2006 | XYZ@2007"}},
 	{name: "challenged SYN opens nothing", play: func(s *script) {
 		s.handshake()
 		s.a.data(0, "abc")
