@@ -128,6 +128,19 @@ func (f *Files) Captures() []Info { return slices.Clone(f.infos) }
 // captures' files in the order in which they are read, then those that can't be.
 func (f *Files) Stats() Stats { return f.snapshot() }
 
+// Finished returns the files that were read to their end, or to an error, since it was last called: Next has returned all their
+// packets. It is called by the goroutine that calls Next.
+func (f *Files) Finished() []FileStats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []FileStats
+	for _, st := range f.ended {
+		out = append(out, *st)
+	}
+	f.ended = nil
+	return out
+}
+
 // Close closes what is open. A goroutine that hangs reading standard input stays until that ends.
 func (f *Files) Close() error {
 	for _, g := range f.all {
@@ -161,6 +174,8 @@ func (g *group) advance() error {
 		if g.stopped(err) {
 			return err
 		}
+		st := g.file.stat
 		g.finish(err)
+		g.core.end(st)
 	}
 }

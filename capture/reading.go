@@ -18,6 +18,7 @@ type core struct {
 	mu    sync.Mutex
 	stats Stats        // guarded by mu; Files is empty: they are in files
 	files []*FileStats // guarded by mu, with what they point to
+	ended []*FileStats // guarded by mu; of Files, those that Finished has not returned yet
 }
 
 func (c *core) snapshot() Stats {
@@ -29,6 +30,13 @@ func (c *core) snapshot() Stats {
 		s.Files[i] = *f
 	}
 	return s
+}
+
+// end notes that a file has ended.
+func (c *core) end(st *FileStats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = append(c.ended, st)
 }
 
 // A reading reads one file of a capture after the other.

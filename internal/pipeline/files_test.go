@@ -36,23 +36,14 @@ func TestStored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		done := map[string]bool{}
 		var stored []string
 		w := &watcher{Null: sink.NewNull()}
 		early := uint64(0)
 		q := sink.NewQueue(t.Context(), w, sink.QueueOptions{})
 		res, err := pipeline.Run(t.Context(), src, pipeline.Config{
-			Workers: workers,
-			Outputs: []*sink.Queue{q},
-			Finished: func() (files []capture.FileStats) {
-				for _, f := range src.Stats().Files {
-					if f.Done && !done[f.Path] {
-						done[f.Path] = true
-						files = append(files, f)
-					}
-				}
-				return files
-			},
+			Workers:  workers,
+			Outputs:  []*sink.Queue{q},
+			Finished: src.Finished,
 			Stored: func(f capture.FileStats) {
 				if stored = append(stored, filepath.Base(f.Path)); early == 0 {
 					early = w.count
