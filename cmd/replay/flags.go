@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
 	"btcsniff/record"
 )
 
-const defaultSink = "btcsniff.duckdb"
+const (
+	defaultSink = "btcsniff.duckdb"
+	maxWorkers  = 64 // more than there are connections worth sharing out
+)
 
 // options is the command line, checked.
 type options struct {
@@ -23,6 +27,9 @@ type options struct {
 	local       []netip.Prefix   // none: worked out from the traffic
 	sensor      string           // "": each capture's name
 	memory      int64            // bytes; 0: the pipeline's default
+	workers     int              // goroutines that decode
+	follow      bool             // until a signal
+	remove      bool             // files whose records are stored
 	json        bool             // logs as JSON lines
 	verbose     bool
 	quiet       bool
@@ -57,6 +64,9 @@ func newFlags(opt *options) *flag.FlagSet {
 		opt.memory = n
 		return err
 	})
+	fs.IntVar(&opt.workers, "workers", 1, "`N` goroutines follow connections and decode; more help where cores are idle, at a little more CPU in all; records don't depend on it; default 1")
+	fs.BoolVar(&opt.follow, "follow", false, "go on with folders that tcpdump or dumpcap rotates files into, and with files that grow, until SIGINT or SIGTERM")
+	fs.BoolVar(&opt.remove, "rm", false, "delete each file once its records are committed; needs a database as sink")
 	fs.Func("log-format", "`FORMAT` of what is said on standard error: text or json; default text", func(s string) error {
 		opt.json = s == "json"
 		if s != "json" && s != "text" {
@@ -97,13 +107,32 @@ func parseFlags(args []string) (*options, error) {
 	if len(opt.paths) == 0 {
 		return nil, usageError{errors.New("no capture given: name files or directories, or - for standard input, as in: replay capture.pcap")}
 	}
-	if opt.verbose && opt.quiet {
-		return nil, usageError{errors.New("-v and -q contradict each other: give one")}
-	}
 	if err := opt.parseSinks(); err != nil {
 		return nil, usageError{err}
 	}
+	if err := opt.check(); err != nil {
+		return nil, usageError{err}
+	}
 	return opt, nil
+}
+
+// check looks for values that no flag can have, and flags that contradict each other.
+func (opt *options) check() error {
+	stored := slices.ContainsFunc(opt.targets, func(t target) bool { return t.kind == toPostgres || t.kind == toDuckDB })
+	stdin := slices.Contains(opt.paths, "-")
+	switch {
+	case opt.verbose && opt.quiet:
+		return errors.New("-v and -q contradict each other: give one")
+	case opt.workers < 1 || opt.workers > maxWorkers:
+		return fmt.Errorf("--workers %d: want a number from 1 to %d", opt.workers, maxWorkers)
+	case opt.follow && stdin:
+		return errors.New("standard input can't be followed, and is read as it comes anyway: leave out --follow")
+	case opt.remove && stdin:
+		return errors.New("--rm can't delete standard input: leave out one of them")
+	case opt.remove && !stored:
+		return errors.New("--rm without a database would leave the records nowhere safe: give it a --sink of postgres://... or FILE.duckdb, too")
+	}
+	return nil
 }
 
 // parseSinks fills in targets.

@@ -42,6 +42,9 @@ func TestParseFlags(t *testing.T) {
 			},
 		}},
 		{"the rest", "--sensor fra1 --memory 64M --log-format json a", options{paths: []string{"a"}, targets: duck, sensor: "fra1", memory: 64 << 20, json: true}},
+		{"follow", "--follow --rm --workers 3 --sink jsonl:- --sink x.duckdb a", options{
+			paths: []string{"a"}, targets: []target{{toJSON, "-", "jsonl:-"}, {toDuckDB, "x.duckdb", "x.duckdb"}}, follow: true, remove: true, workers: 3,
+		}},
 		{"password", "--sink postgres://u:secret@192.0.2.1/db a", options{
 			paths: []string{"a"}, targets: []target{{toPostgres, "postgres://u:secret@192.0.2.1/db", "postgres://u:xxxxx@192.0.2.1/db"}},
 		}},
@@ -50,6 +53,9 @@ func TestParseFlags(t *testing.T) {
 			got, err := parseFlags(strings.Fields(c.args))
 			if err != nil {
 				t.Fatalf("parseFlags(%s): %v", c.args, err)
+			}
+			if c.want.workers == 0 {
+				c.want.workers = 1
 			}
 			opts := cmp.Options{cmp.AllowUnexported(options{}, target{}), cmpopts.IgnoreFields(options{}, "sinks"), cmpopts.EquateComparable(netip.Prefix{})}
 			if diff := cmp.Diff(&c.want, got, opts); diff != "" {
@@ -64,7 +70,12 @@ func TestUsageErrors(t *testing.T) {
 	for _, c := range []struct{ name, args, want string }{
 		{"no path", "-q", "no capture given: name files or directories"},
 		{"unknown flag", "--frob a", "-frob"},
-		{"flag of later", "--follow a", "-follow"},
+		{"following standard input", "--follow -", "standard input can't be followed"},
+		{"deleting standard input", "--rm a -", "--rm can't delete standard input"},
+		{"deleting what is only counted", "--rm --sink null: a", "--rm without a database"},
+		{"deleting what goes to a pipe", "--rm --sink jsonl:- a", "--rm without a database"},
+		{"no workers", "--workers 0 a", "want a number from 1 to 64"},
+		{"too many workers", "--workers 65 a", "want a number from 1 to 64"},
 		{"no value", "a --sink", "flag needs an argument: -sink"},
 		{"sink without scheme", "--sink records a", "want postgres://"},
 		{"sink of another kind", "--sink mysql://u:secret@192.0.2.1/db a", "want postgres://"},

@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"btcsniff/record"
 )
 
 const refresh = 200 * time.Millisecond // between two pictures of the progress line
@@ -16,10 +18,20 @@ type sample struct {
 	bytes, total int64 // of files on disk; total is 0 where it isn't known
 	records      uint64
 	elapsed      time.Duration
+
+	follow bool  // files are followed: begun, bytes and records are what was read until now
+	latest int64 // capture time of the latest packet, nanoseconds since the Unix epoch; 0 without one
 }
 
 // String is the progress line: files, bytes, MB/s, records/s, time left.
 func (s sample) String() string {
+	if s.follow {
+		line := fmt.Sprintf("following  %s read  %.1f MB  %s records", plural(s.begun, "file"), float64(s.bytes)/1e6, count(s.records))
+		if s.latest != 0 {
+			line += fmt.Sprintf("  latest packet %v", record.FromNanos(s.latest))
+		}
+		return line
+	}
 	seconds := max(s.elapsed.Seconds(), 1e-3)
 	rate := float64(s.bytes) / seconds
 	line := fmt.Sprintf("%d/%d files  %.1f MB", s.begun, s.files, float64(s.bytes)/1e6)

@@ -30,7 +30,7 @@ type output struct {
 // replay does the work of the command line opt. Its error is of one or more lines (see errorLines).
 func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer, bar *progress, log *slog.Logger) error {
 	began := time.Now()
-	src, err := capture.Open(opt.paths, capture.Options{Stdin: stdin})
+	src, err := openFeed(opt, stdin)
 	if err != nil {
 		return err
 	}
@@ -49,38 +49,57 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 		}
 	})
 
-	outs, err := openOutputs(reading, writing, opt.targets, stdout, log, stopReading)
+	outs, err := openOutputs(reading, writing, opt, stdout, log, stopReading)
 	if err != nil {
 		return err
 	}
+	files := newDisposal(opt, log)
 	stopWatching := bar.watch(func() sample { return look(src, outs, time.Since(began)) })
-	res, err := pipeline.Run(reading, src, pipeline.Config{
-		Sensor:   opt.sensor,
-		Networks: opt.networks,
-		Local:    opt.local,
-		Memory:   opt.memory,
-		Outputs:  queues(outs),
-	})
+	res, err := pipeline.Run(reading, src, config(opt, src, outs, files))
 	for i := range outs {
 		outs[i].err = outs[i].queue.Close()
 	}
 	stopWatching()
 
 	sum := summarize(src, res, outs, time.Since(began))
-	for _, f := range src.Stats().Files {
-		log.Debug(fmt.Sprintf("file %s: %s packets", f.Path, count(f.Packets)))
+	var stuck []error
+	sum.Deleted, sum.Kept, stuck = files.result()
+	if !opt.follow && !opt.remove {
+		for _, f := range src.Stats().Files {
+			log.Debug(fmt.Sprintf("file %s: %s packets", f.Path, count(f.Packets)))
+		}
 	}
-	err = verdict(ctx, err, sum, outs)
+	err = verdict(ctx, opt, err, sum, outs, stuck)
 	if !opt.quiet {
 		report(bar, log, opt, sum)
 	}
 	return err
 }
 
+// config is the pipeline's for the command line opt.
+func config(opt *options, src feed, outs []output, files *disposal) pipeline.Config {
+	cfg := pipeline.Config{
+		Sensor:   opt.sensor,
+		Networks: opt.networks,
+		Local:    opt.local,
+		Memory:   opt.memory,
+		Workers:  opt.workers,
+		Outputs:  queues(outs),
+	}
+	if opt.follow {
+		cfg.LocalWithin = followLocal
+	}
+	if opt.follow || opt.remove {
+		cfg.Finished = func() []capture.FileStats { return files.finished(src.Finished(), opt.follow) }
+		cfg.Stored = files.stored
+	}
+	return cfg
+}
+
 // openOutputs opens all sinks, or none. Opening may take time and stops with reading; writes are bounded by writing.
-func openOutputs(reading, writing context.Context, targets []target, stdout io.Writer, log *slog.Logger,
+func openOutputs(reading, writing context.Context, opt *options, stdout io.Writer, log *slog.Logger,
 	fail context.CancelCauseFunc) (outs []output, err error) {
-	for _, t := range targets {
+	for _, t := range opt.targets {
 		s, err := t.open(reading, stdout, log)
 		if err != nil {
 			for _, o := range outs {
@@ -88,7 +107,7 @@ func openOutputs(reading, writing context.Context, targets []target, stdout io.W
 			}
 			return nil, redactErr(err) // sinks name what they couldn't open
 		}
-		outs = append(outs, output{target: t, queue: sink.NewQueue(writing, s, t.options(fail))})
+		outs = append(outs, output{target: t, queue: sink.NewQueue(writing, s, t.options(opt.follow, fail))})
 	}
 	return outs, nil
 }
@@ -102,22 +121,28 @@ func queues(outs []output) []*sink.Queue {
 }
 
 // look says how far the run has come.
-func look(src capture.Source, outs []output, elapsed time.Duration) sample {
-	st := src.Stats()
-	s := sample{files: len(st.Files), bytes: st.Bytes, total: st.Total, elapsed: elapsed}
-	for _, f := range st.Files {
-		if f.Packets > 0 || f.Err != nil {
-			s.begun++
+func look(src feed, outs []output, elapsed time.Duration) sample {
+	var s sample
+	if f, ok := src.(*followed); ok {
+		s = f.look()
+	} else {
+		st := src.Stats()
+		s = sample{files: len(st.Files), bytes: st.Bytes, total: st.Total}
+		for _, f := range st.Files {
+			if f.Packets > 0 || f.Err != nil {
+				s.begun++
+			}
 		}
 	}
+	s.elapsed = elapsed
 	for _, o := range outs {
 		s.records = max(s.records, o.queue.Stats().Made)
 	}
 	return s
 }
 
-// verdict collects everything that went wrong. run is the pipeline's error.
-func verdict(ctx context.Context, run error, sum *summary, outs []output) error {
+// verdict collects everything that went wrong. run is the pipeline's error, stuck are files that could not be deleted.
+func verdict(ctx context.Context, opt *options, run error, sum *summary, outs []output, stuck []error) error {
 	var errs []error
 	for _, p := range sum.Problems {
 		if !p.Warning {
@@ -137,7 +162,9 @@ func verdict(ctx context.Context, run error, sum *summary, outs []output) error 
 			sinks++
 		}
 	}
+	errs = append(errs, stuck...)
 	switch {
+	case ctx.Err() != nil && opt.follow: // that is how following ends
 	case ctx.Err() != nil:
 		errs = append(errs, errInterrupted)
 	case run != nil && sinks == 0: // a sink's error is the run's, too
@@ -170,9 +197,12 @@ func errorLines(err error) (lines []string) {
 }
 
 // summarize collects what the run's parts know.
-func summarize(src capture.Source, res *pipeline.Result, outs []output, elapsed time.Duration) *summary {
+func summarize(src feed, res *pipeline.Result, outs []output, elapsed time.Duration) *summary {
 	st := src.Stats()
 	sum := &summary{Seconds: round(elapsed), Bytes: st.Bytes, Local: []localAddr{}}
+	if f, ok := src.(*followed); ok {
+		sum.Files = f.look().begun
+	}
 	for _, c := range res.Captures {
 		s := captureSummary{Name: c.Capture.Name, Sensor: c.Capture.Sensor, Files: len(c.Files), First: c.Capture.First,
 			Packets: c.Ledger.PacketsRead, Records: c.Ledger.Records(), Undecodable: total(c.Ledger.Undecodable), reasons: reasons(c.Ledger.Undecodable)}

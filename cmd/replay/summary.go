@@ -16,7 +16,10 @@ import (
 // A summary is what a run says at its end. Its JSON form is the log line's of --log-format json.
 type summary struct {
 	Captures []captureSummary `json:"captures"`
+	Files    int              `json:"files,omitempty"`    // read, where captures have only the latest of them; 0: they have all
 	Problems []problem        `json:"problems,omitempty"` // files not read, or not to their end
+	Deleted  int              `json:"deleted,omitempty"`  // files, their records being stored
+	Kept     int              `json:"kept,omitempty"`     // files that --rm did not delete
 	Ledger   record.Ledger    `json:"ledger"`             // of all captures
 	Closes   bool             `json:"ledger_closes"`
 	Sinks    []sinkSummary    `json:"sinks"`
@@ -77,6 +80,13 @@ func (s *summary) write(w io.Writer) {
 	for _, k := range s.Sinks {
 		line("stored", "%s", k)
 	}
+	if s.Deleted+s.Kept > 0 {
+		text := plural(s.Deleted, "file")
+		if s.Kept > 0 {
+			text += fmt.Sprintf("; kept %s, see the warnings and errors about them", plural(s.Kept, "file"))
+		}
+		line("deleted", "%s", text)
+	}
 	line("messages", "%s", messages(l.Messages))
 	line("connections", "%s", s.connections())
 	if share := percent(l.EncryptedV2, l.TCPBytes); l.EncryptedV2 > 0 {
@@ -126,6 +136,9 @@ func (s *summary) captures() string {
 			first = c.First
 		}
 		last = max(last, c.Last)
+	}
+	if s.Files > 0 {
+		files = s.Files
 	}
 	text := fmt.Sprintf("%s, %s, %s bytes", plural(len(s.Captures), "capture"), plural(files, "file"), count(uint64(s.Bytes)))
 	if first != 0 {

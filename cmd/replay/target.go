@@ -83,9 +83,12 @@ const batchAge = time.Minute
 
 // options are the queue's in front of the sink. Databases get each capture's records by themselves, so that batches are the same in every
 // run; lines come in the order in which the records were made.
-func (t target) options(fail context.CancelCauseFunc) sink.QueueOptions {
+func (t target) options(follow bool, fail context.CancelCauseFunc) sink.QueueOptions {
 	if t.kind == toJSON || t.kind == toNull {
 		return sink.QueueOptions{Name: t.name, Mixed: true, Fail: fail}
+	}
+	if follow {
+		return sink.QueueOptions{MaxAge: followAge, Fail: fail}
 	}
 	return sink.QueueOptions{MaxAge: batchAge, Fail: fail} // databases name themselves in errors
 }
