@@ -92,15 +92,19 @@ CREATE TABLE item (
 ) PARTITION BY RANGE (day);
 CREATE INDEX item_hex ON item USING hash (encode(hash, 'hex'));
 
--- The inv messages of one batch and minute, packed: about 4 bytes an announcement where rows would take 80.
--- Message m is conn[m], from_b[m], ...; its announcements are numbered from start[m] to start[m+1]-1, within the chunk.
--- items[i] is announced by the numbers entry[till[i-1]+1 .. till[i]] + 32768. The view inv unpacks this.
+-- The inv messages of one batch and minute, packed: 4 to 5 bytes an announcement where rows would take 80. A chunk has at most
+-- 16,384 announcements, of at most some 2,000 items. The view inv unpacks this:
+-- Message m is conn[m], from_b[m], ...; its announcements are numbered, within the chunk, from start[m] to start[m+1]-1.
+-- The numbers of the announcements of items[i] are entry[till[i-1]+1 .. till[i]].
+-- A message of more than 1,024 announcements has chunks of its own, for those from index piece_at on, of piece_of.
 CREATE TABLE inv_chunk (
     capture  int         NOT NULL,
     minute   timestamptz NOT NULL, -- that all its messages were seen in
     day      date        NOT NULL, -- of minute, in UTC
     seen_min int         NOT NULL, -- the least and the greatest of seen
     seen_max int         NOT NULL,
+    piece_at int         NOT NULL,
+    piece_of int, -- null for whole messages
     conn     bigint[]    NOT NULL,
     from_b   boolean[]   NOT NULL,
     outbound boolean[]   NOT NULL,
@@ -112,7 +116,10 @@ CREATE TABLE inv_chunk (
     till     int[]       NOT NULL,
     entry    smallint[]  NOT NULL
 ) PARTITION BY RANGE (minute);
-ALTER TABLE inv_chunk ALTER entry SET STORAGE EXTERNAL; -- doesn't compress
+-- What hardly compresses is stored as it is: reading it is then several times faster.
+ALTER TABLE inv_chunk ALTER conn SET STORAGE EXTERNAL, ALTER pos SET STORAGE EXTERNAL, ALTER seen SET STORAGE EXTERNAL,
+    ALTER start SET STORAGE EXTERNAL, ALTER items SET STORAGE EXTERNAL, ALTER till SET STORAGE EXTERNAL,
+    ALTER entry SET STORAGE EXTERNAL;
 CREATE INDEX inv_chunk_minute ON inv_chunk (minute);
 CREATE INDEX inv_chunk_items ON inv_chunk USING gin (items);
 

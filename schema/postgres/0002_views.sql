@@ -1,33 +1,46 @@
 -- Views for people. docs/schema.md has their columns and queries that give the same answer on every database.
 
--- inv: one row an announcement. A condition on hash or type finds its chunks through the index of items; one on seen_at alone
--- unpacks everything, so give one on minute (of seen_at) too.
+-- just_item makes a set of one item. It is said to be costly, so that the planner looks sets up in the index of inv_chunk.items instead of
+-- comparing each chunk with each item.
+CREATE FUNCTION just_item(item bigint) RETURNS bigint[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 100 AS $$
+BEGIN
+    RETURN ARRAY[item];
+END
+$$;
+
+-- inv: one row an announcement. A condition on hash or on minute (of seen_at) finds what it needs through an index; one on other
+-- columns alone unpacks everything.
 CREATE VIEW inv AS
-SELECT c.minute + d.seen[w.m] * interval '1 microsecond'                    AS seen_at,
-       c.minute + (d.seen[w.m] - d.taken[w.m]) * interval '1 microsecond'   AS first_byte_at,
-       c.capture,
-       d.conn[w.m]                                                          AS conn,
-       d.from_b[w.m]                                                        AS from_b,
-       d.outbound[w.m]                                                      AS outbound,
-       d.pos[w.m]                                                           AS pos,
-       e.n + 32768 - d.start[w.m]                                           AS index,
-       coalesce(d.start[w.m + 1], cardinality(d.entry)) - d.start[w.m]      AS count,
-       i.type,
-       i.hash,
-       CASE WHEN d.from_b[w.m] = d.outbound[w.m] THEN k.a_address ELSE k.b_address END AS peer_address,
-       CASE WHEN d.from_b[w.m] = d.outbound[w.m] THEN k.a_port ELSE k.b_port END       AS peer_port,
+SELECT c.minute + e.seen * interval '1 microsecond'                  AS seen_at,
+       c.minute + (e.seen - e.taken) / 60000000 * interval '1 minute'
+                + (e.seen - e.taken) % 60000000 * interval '1 microsecond' AS first_byte_at, -- exact however long it took
+       c.capture, e.conn, e.from_b, e.outbound, e.pos,
+       e.index + c.piece_at                                          AS index,
+       coalesce(c.piece_of, e.size)                                  AS count,
+       i.type, i.hash,
+       CASE WHEN e.from_b = e.outbound THEN k.a_address ELSE k.b_address END AS peer_address,
+       CASE WHEN e.from_b = e.outbound THEN k.a_port ELSE k.b_port END       AS peer_port,
        k.peer_name,
        c.minute
-FROM inv_chunk c
-     -- [:] copies the arrays out of storage once; taking elements of the column would do that each time.
-     CROSS JOIN LATERAL (SELECT c.conn[:] AS conn, c.from_b[:] AS from_b, c.outbound[:] AS outbound, c.pos[:] AS pos,
-                                c.seen[:] AS seen, c.taken[:] AS taken, c.start[:] AS start,
-                                c.entry[:] AS entry, 0 || c.till AS till OFFSET 0) d
-     CROSS JOIN LATERAL unnest(c.items) WITH ORDINALITY AS u(item, i)
-     JOIN item i ON i.id = u.item AND i.day = c.day AND c.items @> ARRAY[i.id]
-     CROSS JOIN LATERAL unnest(d.entry[d.till[u.i] + 1 : d.till[u.i + 1]]) AS e(n)
-     CROSS JOIN LATERAL (SELECT width_bucket(e.n + 32768, d.start) AS m OFFSET 0) w
-     LEFT JOIN connection k ON k.id = d.conn[w.m];
+FROM item i
+     JOIN inv_chunk c ON c.items @> just_item(i.id) AND c.day = i.day
+     -- || '{}' takes an array out of storage, once; taking elements of the columns would do that each time.
+     CROSS JOIN LATERAL (
+         SELECT c.conn || '{}'::bigint[] AS conn, c.from_b || '{}'::boolean[] AS from_b, c.outbound || '{}'::boolean[] AS outbound,
+                c.pos || '{}'::bigint[] AS pos, c.seen || '{}'::int[] AS seen, c.taken || '{}'::bigint[] AS taken,
+                c.start || '{}'::int[] AS start, '{0}'::int[] || c.till AS till, c.entry || '{}'::smallint[] AS entry,
+                array_position(c.items, i.id) AS i,
+                '{}'::json AS once -- can't be hashed, and so keeps the planner from remembering results by their arrays
+         OFFSET 0) d
+     CROSS JOIN LATERAL (
+         SELECT d.conn[m] AS conn, d.from_b[m] AS from_b, d.outbound[m] AS outbound, d.pos[m] AS pos, d.seen[m] AS seen,
+                d.taken[m] AS taken, n - d.start[m] AS index,
+                coalesce(d.start[m + 1], cardinality(d.entry)) - d.start[m] AS size
+         FROM (SELECT n, width_bucket(n, d.start) AS m -- the message that number n is of
+               FROM unnest(d.entry[d.till[d.i] + 1 : d.till[d.i + 1]]) AS u (n)
+               WHERE d.once IS NOT NULL OFFSET 0) x
+         OFFSET 0) e
+     LEFT JOIN connection k ON k.id = e.conn;
 
 -- announcement: what peers announced to the node.
 CREATE VIEW announcement AS

@@ -9,14 +9,19 @@ import (
 )
 
 const (
-	// maxEntries is how many announcements a chunk can number. One message has at most 50,000 (Bitcoin Core's MAX_INV_SZ).
-	maxEntries = 1 << 16
-	minuteLen  = dayLen / (24 * 60) // microseconds
+	maxEntries = 1 << 14 // announcements in a chunk: reading those of one item copies all of the chunk
+
+	// maxItems is how many items make a chunk full, and how many announcements a message can have without being cut into pieces.
+	// Reading all of a chunk takes time in proportion to the square of its items, of which ordinary traffic has a few hundred.
+	maxItems  = 1 << 10
+	minuteLen = dayLen / (24 * 60) // microseconds
 )
 
-// A chunk is a row of the table inv_chunk: inv messages that were seen in the same minute.
+// A chunk is a row of the table inv_chunk: inv messages that were seen in the same minute, or a piece of one long message.
 type chunk struct {
 	minute   record.Time
+	from     int     // for a piece, index of its first announcement within its message
+	piece    int     // how many announcements the piece has; 0 for whole messages
 	messages []int32 // indexes into Batch.Invs
 	items    []*item // announced, without duplicates
 	counts   []int32 // of announcements, parallel to items
@@ -26,6 +31,27 @@ type chunk struct {
 // pack lays the part's inv messages out as chunks, and finds or makes their items.
 func (s *Sink) pack(p *part) {
 	s.chunks = s.chunks[:0]
+	var c *chunk
+	for _, i := range s.byMinute(p) {
+		minute, n := minuteOf(p.batch, i), p.batch.Invs[i].N
+		if n > maxItems {
+			for from := 0; from < n; from += maxItems {
+				long := s.newChunk(minute)
+				long.from, long.piece = from, min(n-from, maxItems)
+				s.announce(long, p.batch, i)
+			}
+			c = nil
+			continue
+		}
+		if c == nil || c.minute != minute || len(c.items) >= maxItems || len(c.places)+n > maxEntries {
+			c = s.newChunk(minute)
+		}
+		s.announce(c, p.batch, i)
+	}
+}
+
+// byMinute returns the part's inv messages that are to be stored, those of a minute together, else in their order.
+func (s *Sink) byMinute(p *part) []int32 {
 	s.messages = s.messages[:0]
 	sorted := true
 	for i := range p.batch.Invs {
@@ -42,26 +68,13 @@ func (s *Sink) pack(p *part) {
 			return cmp.Compare(minuteOf(p.batch, a), minuteOf(p.batch, b))
 		})
 	}
-	for from := 0; from < len(s.messages); {
-		till, entries := from, 0
-		minute := minuteOf(p.batch, s.messages[from])
-		for till < len(s.messages) && minuteOf(p.batch, s.messages[till]) == minute {
-			n := p.batch.Invs[s.messages[till]].N
-			if till > from && entries+n > maxEntries {
-				break
-			}
-			entries += n
-			till++
-		}
-		s.fill(p, minute, s.messages[from:till], entries)
-		from = till
-	}
+	return s.messages
 }
 
 func minuteOf(b *record.Batch, i int32) record.Time { return floor(clamp(b.Invs[i].SeenAt), minuteLen) }
 
-// fill appends a chunk of the given messages.
-func (s *Sink) fill(p *part, minute record.Time, messages []int32, entries int) {
+// newChunk appends an empty chunk. It is borrowed until the next call.
+func (s *Sink) newChunk(minute record.Time) *chunk {
 	s.chunkNo++
 	if len(s.chunks) < cap(s.chunks) {
 		s.chunks = s.chunks[:len(s.chunks)+1] // with the memory of one of an earlier batch
@@ -69,24 +82,32 @@ func (s *Sink) fill(p *part, minute record.Time, messages []int32, entries int) 
 		s.chunks = append(s.chunks, chunk{})
 	}
 	c := &s.chunks[len(s.chunks)-1]
-	*c = chunk{minute, messages, c.items[:0], c.counts[:0], slices.Grow(c.places[:0], entries)}
-	day := dayOf(minute)
-	for _, i := range messages {
-		r := &p.batch.Invs[i]
-		seen, outbound := sighting{clamp(r.SeenAt), int64(r.Conn.ID)}, r.Outbound()
-		for _, v := range p.batch.Vects[r.First : r.First+r.N] {
-			it := s.items.item(itemKey{v.Hash, v.Type, day})
-			if it.chunk != s.chunkNo {
-				it.chunk, it.place = s.chunkNo, int32(len(c.items))
-				c.items = append(c.items, it)
-				c.counts = append(c.counts, 0)
-			}
-			if !outbound && it.saw(seen) {
-				s.items.change(it)
-			}
-			c.counts[it.place]++
-			c.places = append(c.places, it.place)
+	*c = chunk{minute: minute, messages: c.messages[:0], items: c.items[:0], counts: c.counts[:0], places: c.places[:0]}
+	return c
+}
+
+// announce adds message i to the chunk that was made last, or that chunk's piece of it.
+func (s *Sink) announce(c *chunk, b *record.Batch, i int32) {
+	r := &b.Invs[i]
+	c.messages = append(c.messages, i)
+	day, seen, outbound := dayOf(c.minute), sighting{clamp(r.SeenAt), int64(r.Conn.ID)}, r.Outbound()
+	vects := b.Vects[r.First : r.First+r.N]
+	if c.piece > 0 {
+		vects = vects[c.from : c.from+c.piece]
+	}
+	for k := range vects {
+		v := &vects[k]
+		it := s.items.item(itemKey{v.Hash, v.Type, day})
+		if it.chunk != s.chunkNo {
+			it.chunk, it.place = s.chunkNo, int32(len(c.items))
+			c.items = append(c.items, it)
+			c.counts = append(c.counts, 0)
 		}
+		if !outbound && it.saw(seen) {
+			s.items.change(it)
+		}
+		c.counts[it.place]++
+		c.places = append(c.places, it.place)
 	}
 }
 
@@ -103,7 +124,18 @@ func (c *chunk) encode(w *rows, capture int32, b *record.Batch) {
 	}
 	w.int4(int32(least))
 	w.int4(int32(most))
+	w.int4(int32(c.from))
+	if c.piece > 0 {
+		w.int4(int32(b.Invs[c.messages[0]].N))
+	} else {
+		w.null()
+	}
+	c.encodeMessages(w, b)
+	c.encodeItems(w)
+}
 
+// encodeMessages appends the columns conn to start.
+func (c *chunk) encodeMessages(w *rows, b *record.Batch) {
 	n := len(c.messages)
 	each := func(oid uint32, size int, put func(to []byte, r *record.Inv)) {
 		room := w.array(oid, n, size)
@@ -126,7 +158,6 @@ func (c *chunk) encode(w *rows, capture int32, b *record.Batch) {
 		binary.BigEndian.PutUint32(to, uint32(start))
 		start += r.N
 	})
-	c.encodeItems(w)
 }
 
 // encodeItems appends the columns items, till and entry: for each item, the numbers of its announcements.
@@ -144,7 +175,7 @@ func (c *chunk) encodeItems(w *rows) {
 	}
 	room = w.array(oidInt2, len(c.places), 2)
 	for n, place := range c.places {
-		binary.BigEndian.PutUint16(room[c.counts[place]*6+4:], uint16(n-maxEntries/2))
+		binary.BigEndian.PutUint16(room[c.counts[place]*6+4:], uint16(n))
 		c.counts[place]++
 	}
 }
