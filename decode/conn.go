@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"btcsniff/record"
+	"btcsniff/v2"
 )
 
 // A Conn decodes one connection. Its methods are those of a reassembly.Conn.
@@ -15,7 +16,9 @@ type Conn struct {
 
 	network record.Network // the zero Network until a message was decoded
 	proxy   proxyKind      // what the first bytes asked a proxy with
-	v2      bool           // a v2 handshake was seen
+	v2      bool           // a v2 handshake was seen, or a packet decrypted
+	keyed   *v2.Conn       // what may decrypt the connection; nil before it is tried
+	opened  bool           // a packet was decrypted
 
 	pings    [2][]ping        // that A, that B sent and that have no pong yet
 	pongs    [2][]record.Pong // that A, that B sent, waiting for their ping: see pong
@@ -81,6 +84,7 @@ func (c *Conn) Gap(fromB bool, n int64) {
 
 // Close ends both streams and records the connection.
 func (c *Conn) Close(end record.ConnEnd) {
+	c.closeBoxes()
 	for i := range c.streams {
 		c.streams[i].close()
 	}

@@ -8,6 +8,7 @@ import (
 	"hash"
 
 	"btcsniff/record"
+	"btcsniff/v2"
 )
 
 // A Recorder takes records as they are decoded, in stream order, from one goroutine.
@@ -26,6 +27,7 @@ type Recorder interface {
 type Config struct {
 	Out       Recorder         // required
 	Networks  []record.Network // recognised ones; nil means record.Networks
+	Keys      *v2.Keys         // secrets of v2 connections; nil: there are none
 	MaxBuffer int              // bytes of unfinished messages that all streams together may keep; 0 means 64 MiB
 }
 
@@ -101,6 +103,16 @@ func (d *Decoder) command(name []byte) *record.Command {
 func (d *Decoder) network(magic []byte) (record.Network, bool) {
 	for _, n := range d.cfg.Networks {
 		if string(n.Magic[:]) == string(magic) {
+			return n, true
+		}
+	}
+	return record.Network{}, false
+}
+
+// named returns the network of that name.
+func (d *Decoder) named(name string) (record.Network, bool) {
+	for _, n := range d.cfg.Networks {
+		if n.Name == name {
 			return n, true
 		}
 	}

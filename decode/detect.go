@@ -34,7 +34,7 @@ func (s *stream) redetect() {
 		s.mode = proxying
 		s.handshake()
 	case isV2:
-		s.encrypt()
+		s.encrypt(true)
 	case isForeign:
 		s.mode = ignoring
 		s.again(0)

@@ -41,17 +41,19 @@ const (
 // look takes bytes while the next message is searched for, and returns how many. A message is believed when its header is of the
 // right form, its checksum is right, and others follow it until there are enough or a gap or the end of the stream comes.
 func (s *stream) look(b []byte, seen record.Time) int {
-	if !s.c.known() {
-		if s.c.v2 {
-			s.encrypt()
-			return 0
-		}
-		if s.noise.add(b) {
-			s.passOver(s.kept.len())
-			s.forget()
-			s.mode = watching
-			return 0
-		}
+	switch {
+	case s.c.opened, s.c.v2 && !s.c.known():
+		s.encrypt(false)
+		return 0
+	case s.c.known():
+	case s.try(b, seen):
+		return len(b)
+	case s.noise.add(b):
+		s.passOver(s.kept.len() + len(b))
+		s.pos += uint64(len(b))
+		s.forget()
+		s.mode = watching
+		return len(b)
 	}
 	if s.kept.len() > 0 {
 		s.keep(b, seen)
@@ -112,6 +114,7 @@ func (s *stream) found(b []byte) {
 	s.mode = framing
 	s.search = search{}
 	s.noise = noise{}
+	s.box = nil
 }
 
 // scan returns the first place in b at which a message begins, or may begin, or b's length. In a final scan nothing follows b, so
@@ -244,7 +247,7 @@ func (s *stream) findMagic(b []byte) int {
 }
 
 // watch takes bytes of a stream that was given up: it looks only whether they begin with a header.
-func (s *stream) watch(b []byte) int {
+func (s *stream) watch(b []byte, seen record.Time) int {
 	if !s.c.known() && !s.c.v2 {
 		begins := false
 		if len(b) >= headerLen {
@@ -252,6 +255,9 @@ func (s *stream) watch(b []byte) int {
 			if h, begins = parseHeader(b); begins {
 				_, begins = s.c.d.network(h.magic[:])
 			}
+		}
+		if !begins && s.box != nil && s.try(b, seen) {
+			return len(b)
 		}
 		if !begins {
 			s.pos += uint64(len(b))

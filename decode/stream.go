@@ -49,6 +49,8 @@ type stream struct {
 	search   search
 	spent    uint64 // bytes that searches looked at, see stream.pay
 	noise    noise
+	box      *box // of a v2 stream, or one that may be; nil without secrets
+	tried    bool // it is not: nothing is decrypted
 	resyncs  uint64
 	messages uint64
 }
@@ -74,9 +76,13 @@ func (s *stream) data(b []byte, seen record.Time) {
 		case detecting, proxying:
 			n = s.detect(b, seen)
 		case watching:
-			n = s.watch(b)
+			n = s.watch(b, seen)
 		case encrypted:
 			n = len(b)
+			if s.box != nil {
+				s.decrypt(b, seen)
+				break
+			}
 			s.pos += uint64(n)
 			s.stats().EncryptedV2 += uint64(n)
 		case ignoring:
@@ -86,14 +92,6 @@ func (s *stream) data(b []byte, seen record.Time) {
 		}
 		b = b[n:]
 	}
-}
-
-// encrypt goes on with a v2 stream, to which what is kept belongs too.
-func (s *stream) encrypt() {
-	s.c.v2 = true
-	s.mode = encrypted
-	s.stats().EncryptedV2 += uint64(s.kept.len())
-	s.forget()
 }
 
 // skip takes bytes of a message that is lost.
@@ -328,6 +326,9 @@ func (s *stream) gap(n int64) {
 	if !s.began {
 		s.begin()
 	}
+	if s.box != nil {
+		s.gapInBox(n)
+	}
 	if s.mode == searching {
 		s.settle()
 	}
@@ -410,10 +411,10 @@ func (s *stream) close() {
 		s.giveUpDetecting()
 	}
 	switch {
-	case s.c.known():
-		s.stats().Skipped += s.unsure
 	case s.mode == encrypted:
 		s.stats().EncryptedV2 += s.unsure
+	case s.c.known():
+		s.stats().Skipped += s.unsure
 	default:
 		s.stats().NotBitcoin += s.unsure
 	}

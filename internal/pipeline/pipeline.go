@@ -16,6 +16,7 @@ import (
 	"btcsniff/capture"
 	"btcsniff/record"
 	"btcsniff/sink"
+	"btcsniff/v2"
 )
 
 // Config says what Run does.
@@ -27,6 +28,7 @@ type Config struct {
 	// where some connections have no local end by then. 0: no limit but that of packets.
 	LocalWithin time.Duration
 	Memory      int64         // bytes that all buffers together may take; 0: 256 MiB
+	V2Keys      *v2.Keys      // secrets of v2 connections; nil: there are none
 	Workers     int           // goroutines that follow connections and decode; 0: 1, in the reading goroutine. Records don't depend on it
 	Outputs     []*sink.Queue // where records go; Run does not close them
 

@@ -20,7 +20,7 @@ func newWorker(t *track, cfg *Config, isLocal *locals, out decode.Recorder, n in
 	// The ceiling is shared: half for segments out of order, a quarter for unfinished messages, the rest for
 	// the table of connections (about 1 KiB each with its streams), batches and the program itself.
 	share := cfg.Memory / int64(n)
-	dec := decode.New(decode.Config{Out: out, Networks: cfg.Networks, MaxBuffer: int(share / 4)})
+	dec := decode.New(decode.Config{Out: out, Networks: cfg.Networks, Keys: cfg.V2Keys, MaxBuffer: int(share / 4)})
 	asm := reassembly.New(reassembly.Config{
 		Capture:  t.capture,
 		NewConn:  func(c *record.Conn) reassembly.Conn { return dec.Conn(c) },
