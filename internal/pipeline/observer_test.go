@@ -84,7 +84,7 @@ type line struct {
 	Size      int    `json:"size"`
 	Nonce     string `json:"nonce"`
 	Protocol  int    `json:"protocol"`
-	Services  string `json:"services"`
+	Services  uint64 `json:"services"`
 	UserAgent string `json:"user_agent"`
 	Via       string `json:"via"`
 	OpenedAt  string `json:"opened_at"`
@@ -102,7 +102,7 @@ func (l *line) what() string {
 	case "ping", "pong":
 		return l.Record + " " + l.Nonce
 	case "version":
-		return fmt.Sprintf("version %d %s %q", l.Protocol, l.Services, l.UserAgent)
+		return fmt.Sprintf("version %d %d %q", l.Protocol, l.Services, l.UserAgent)
 	case "block":
 		if l.Via == "headers" {
 			return "block headers"
@@ -211,7 +211,7 @@ func found(lines []line, conns map[string]span) map[fact][]record.Time {
 			continue
 		}
 		f := fact{c.peer, "recv", l.what()}
-		if l.Outbound {
+		if l.To == c.peer || c.proxied && l.Outbound { // by the address where that tells: not every capture shows who is local
 			f.dir = "sent"
 		}
 		facts[f] = append(facts[f], micros(l.SeenAt))
