@@ -149,7 +149,10 @@ func (r *run) finish(all bool) *Result {
 	r.team.close(tracks)
 	for _, t := range tracks {
 		ledger := t.ledger()
-		if len(tracks) == 1 {
+		switch {
+		case t.index < len(stats.Drops):
+			ledger.KernelDropped, ledger.InterfaceDropped = stats.Drops[t.index].Kernel, stats.Drops[t.index].Interface
+		case len(tracks) == 1:
 			ledger.KernelDropped, ledger.InterfaceDropped = stats.Dropped, stats.IfDropped
 		}
 		for _, lane := range t.out.lanes() {
