@@ -30,6 +30,7 @@ type options struct {
 	workers     int              // goroutines that decode
 	follow      bool             // until a signal
 	remove      bool             // files whose records are stored
+	keyLog      string           // file of session secrets; "": none
 	json        bool             // logs as JSON lines
 	verbose     bool
 	quiet       bool
@@ -67,6 +68,7 @@ func newFlags(opt *options) *flag.FlagSet {
 	fs.IntVar(&opt.workers, "workers", 1, "`N` goroutines follow connections and decode; more help where cores are idle, at a little more CPU in all; records don't depend on it; default 1")
 	fs.BoolVar(&opt.follow, "follow", false, "go on with folders that tcpdump or dumpcap rotates files into, and with files that grow, until SIGINT or SIGTERM")
 	fs.BoolVar(&opt.remove, "rm", false, "delete each file once its records are committed; needs a database as sink")
+	fs.StringVar(&opt.keyLog, "v2-keys", "", "decrypt v2 (BIP 324) connections with the session secrets in `FILE`, which is read once, at the start")
 	fs.Func("log-format", "`FORMAT` of what is said on standard error: text or json; default text", func(s string) error {
 		opt.json = s == "json"
 		if s != "json" && s != "text" {

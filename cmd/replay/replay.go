@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
 	"btcsniff/capture"
 	"btcsniff/internal/pipeline"
 	"btcsniff/sink"
+	"btcsniff/v2"
 )
 
 // commitLimit is how long the records that were read before a signal may take to be written after it.
@@ -30,6 +32,10 @@ type output struct {
 // replay does the work of the command line opt. Its error is of one or more lines (see errorLines).
 func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer, bar *progress, log *slog.Logger) error {
 	began := time.Now()
+	keys, err := readKeys(opt.keyLog)
+	if err != nil {
+		return err
+	}
 	src, err := openFeed(opt, stdin)
 	if err != nil {
 		return err
@@ -55,7 +61,7 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 	}
 	files := newDisposal(opt, log)
 	stopWatching := bar.watch(func() sample { return look(src, outs, time.Since(began)) })
-	res, err := pipeline.Run(reading, src, config(opt, src, outs, files))
+	res, err := pipeline.Run(reading, src, config(opt, keys, src, outs, files))
 	for i := range outs {
 		outs[i].err = outs[i].queue.Close()
 	}
@@ -77,13 +83,14 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 }
 
 // config is the pipeline's for the command line opt.
-func config(opt *options, src feed, outs []output, files *disposal) pipeline.Config {
+func config(opt *options, keys *v2.Keys, src feed, outs []output, files *disposal) pipeline.Config {
 	cfg := pipeline.Config{
 		Sensor:   opt.sensor,
 		Networks: opt.networks,
 		Local:    opt.local,
 		Memory:   opt.memory,
 		Workers:  opt.workers,
+		V2Keys:   keys,
 		Outputs:  queues(outs),
 	}
 	if opt.follow {
@@ -94,6 +101,23 @@ func config(opt *options, src feed, outs []output, files *disposal) pipeline.Con
 		cfg.Stored = files.stored
 	}
 	return cfg
+}
+
+// readKeys reads a key log, if one is named.
+func readKeys(path string) (*v2.Keys, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--v2-keys: %w", err)
+	}
+	defer f.Close()
+	keys, err := v2.ParseKeys(f)
+	if err != nil {
+		return nil, fmt.Errorf("--v2-keys %s: %w", path, err)
+	}
+	return keys, nil
 }
 
 // openOutputs opens all sinks, or none. Opening may take time and stops with reading; writes are bounded by writing.
