@@ -99,11 +99,3 @@ func (c *cursor) count(size int) int {
 	}
 	return int(n)
 }
-
-// err is errMalformed if any read failed.
-func (c *cursor) err() error {
-	if c.bad {
-		return errMalformed
-	}
-	return nil
-}

@@ -50,10 +50,9 @@ func (o *oracle) flow(from, n int) *flowLog {
 // A transfer is a random transmission of one flow: cut anywhere, swapped, repeated with other boundaries and other
 // content, lost.
 type transfer struct {
-	rng   *rand.Rand
-	n     int // bytes
-	loss  float64
-	steps []step
+	rng  *rand.Rand
+	n    int // bytes
+	loss float64
 }
 
 // segments returns the transfer's steps, those within a window of the flow swapped and repeated.

@@ -63,12 +63,11 @@ type received struct {
 
 // A listener feeds a Receiver and keeps the messages that come out. It counts bytes as a caller does.
 type listener struct {
-	t    testing.TB
-	r    *Receiver
-	pos  int // of the next byte that a Packet will tell of
-	fed  int
-	gaps map[int]int // bytes that are missing at that position of what was fed
-	got  []received
+	t   testing.TB
+	r   *Receiver
+	pos int // of the next byte that a Packet will tell of
+	fed int
+	got []received
 }
 
 func listen(t testing.TB, r *Receiver) *listener { return &listener{t: t, r: r} }

@@ -119,7 +119,6 @@ type evidence struct {
 	peers map[netip.Addr]map[netip.Addr]bool // with whom each address talks
 	sent  map[netip.Addr]bool                // sources of packets that the capturing host sent, by the link layer
 	worn  map[netip.Addr]bool                // sources of packets that passed a router
-	seen  int
 }
 
 func newEvidence() *evidence {
