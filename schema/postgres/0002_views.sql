@@ -1,8 +1,8 @@
 -- Views for people. docs/schema.md has their columns and queries that give the same answer on every database.
 
--- just_item makes a set of one item. It is said to be costly, so that the planner looks sets up in the index of inv_chunk.items instead of
--- comparing each chunk with each item.
-CREATE FUNCTION just_item(item bigint) RETURNS bigint[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 100 AS $$
+-- just_item makes a set of one item. It is said to be costly, so that the planner goes from items to chunks through the index of
+-- inv_chunk.items only, and never compares each item with each chunk.
+CREATE FUNCTION just_item(item bigint) RETURNS bigint[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1000 AS $$
 BEGIN
     RETURN ARRAY[item];
 END
@@ -23,7 +23,12 @@ SELECT c.minute + e.seen * interval '1 microsecond'                  AS seen_at,
        k.peer_name,
        c.minute
 FROM item i
-     JOIN inv_chunk c ON c.items @> just_item(i.id) AND c.day = i.day
+     JOIN inv_chunk c ON c.items @> just_item(i.id) -- the way from an item to its chunks
+                     AND i.id = ANY (c.items)       -- the same thing, as the way from a chunk to its items
+                     -- Each way needs one partition. Ranges, because joining by equal days alone would be a bad third way.
+                     AND i.day BETWEEN c.day AND c.day
+                     AND c.minute >= i.day::timestamp AT TIME ZONE 'UTC'
+                     AND c.minute < (i.day + 1)::timestamp AT TIME ZONE 'UTC'
      -- || '{}' takes an array out of storage, once; taking elements of the columns would do that each time.
      CROSS JOIN LATERAL (
          SELECT c.conn || '{}'::bigint[] AS conn, c.from_b || '{}'::boolean[] AS from_b, c.outbound || '{}'::boolean[] AS outbound,
