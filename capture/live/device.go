@@ -44,7 +44,7 @@ func (d *device) open() (handle, error) {
 	if err != nil {
 		return nil, d.explain(err)
 	}
-	link := dataLink(h, d.name == anyDevice)
+	link, nanos := format(h, d.name == anyDevice)
 	if d.cfg.Filter != "" {
 		if err := h.SetBPFFilter(d.cfg.Filter); err != nil {
 			h.Close()
@@ -55,7 +55,7 @@ func (d *device) open() (handle, error) {
 	if i, err := net.InterfaceByName(d.name); err == nil {
 		d.index = i.Index
 	}
-	return &pcapHandle{h: h, link: link}, nil
+	return &pcapHandle{h, link, nanos}, nil
 }
 
 // activate returns gopacket's handle, or its error as it is.
@@ -122,8 +122,9 @@ func (d *device) up() (up, same bool) {
 
 // A pcapHandle is libpcap's, through gopacket.
 type pcapHandle struct {
-	h    *pcap.Handle
-	link capture.LinkType
+	h     *pcap.Handle
+	link  capture.LinkType
+	nanos bool
 }
 
 func (p *pcapHandle) read() ([]byte, int64, int, error) {
@@ -139,9 +140,7 @@ func (p *pcapHandle) read() ([]byte, int64, int, error) {
 	return nil, 0, 0, err
 }
 
-func (p *pcapHandle) format() (capture.LinkType, bool) {
-	return p.link, p.h.Resolution().ToDuration() < 1000
-}
+func (p *pcapHandle) format() (capture.LinkType, bool) { return p.link, p.nanos }
 
 func (p *pcapHandle) drops() (kernel, iface uint32, ok bool) {
 	s, err := p.h.Stats()

@@ -128,12 +128,11 @@ func start(cfg Config, sources []opener) (*Live, error) {
 
 // Next is capture.Source's. If no interface can be captured on any more, it returns why.
 func (l *Live) Next(ctx context.Context, p *capture.Packet) error {
+	if !l.stopping && ctx.Err() != nil {
+		l.stop()
+	}
 	for {
-		i, err := l.pick()
-		if err != nil {
-			return err
-		}
-		if i >= 0 {
+		if i := l.pick(); i >= 0 {
 			l.ports[i].take(p)
 			p.Capture = i
 			l.packets.Add(1)
@@ -157,7 +156,7 @@ func (l *Live) Next(ctx context.Context, p *capture.Packet) error {
 }
 
 // pick returns the port whose packet is the next, or -1 if there is none yet.
-func (l *Live) pick() (int, error) {
+func (l *Live) pick() int {
 	best, silent := -1, false
 	for i, p := range l.ports {
 		switch {
@@ -168,9 +167,9 @@ func (l *Live) pick() (int, error) {
 		}
 	}
 	if best >= 0 && silent && !l.ports[best].waited(l.cfg.Hold) {
-		return -1, nil
+		return -1
 	}
-	return best, nil
+	return best
 }
 
 // ended says whether all ports have ended, and returns the first one's error.

@@ -40,8 +40,9 @@ type InterfaceStats struct {
 	IfDropped uint64        // packets that the interface or its driver dropped
 	Reopened  uint64        // times it was opened again
 	Downs     uint64        // times it was down, or gone
-	Away      time.Duration // for how long, together; without the time since Down began
+	Away      time.Duration // for how long, together; the last time only once it is over, or capturing
 	Down      bool          // it is down now, or gone
+	Err       error         // why it can't be captured on any more; nil unless that is so
 }
 
 // A port reads one interface in a goroutine of its own.
@@ -139,6 +140,12 @@ func (p *port) run() {
 
 func (p *port) end() {
 	p.hand()
+	if !p.downFrom.IsZero() {
+		p.mu.Lock()
+		p.stats.Away += time.Since(p.downFrom)
+		p.stats.Err = p.err
+		p.mu.Unlock()
+	}
 	close(p.full)
 	p.nudge()
 }

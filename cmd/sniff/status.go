@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"btcsniff/capture/live"
+	"btcsniff/internal/cli"
+	"btcsniff/internal/pipeline"
+)
+
+// answer logs the status whenever somebody asks, until stop is called.
+func answer(ask <-chan os.Signal, log *slog.Logger, status func() string) (stop func()) {
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			select {
+			case <-ask:
+				log.Info("status: " + status())
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-gone
+	}
+}
+
+// status is one line about the run so far. Packets are counted about once a second.
+func (s *source) status(outs []cli.Output, elapsed time.Duration) string {
+	t := int(elapsed.Seconds())
+	parts := []string{fmt.Sprintf("%d:%02d:%02d", t/3600, t/60%60, t%60)}
+	for _, i := range s.Interfaces() {
+		part := fmt.Sprintf("%s %s", i.Name, cli.Plural(i.Packets, "packet"))
+		if n := i.Dropped + i.IfDropped; n > 0 {
+			part += fmt.Sprintf(", %s dropped", cli.Count(n))
+		}
+		if i.Down {
+			part += ", down"
+		}
+		parts = append(parts, part)
+	}
+	for _, o := range outs {
+		q := o.Queue.Stats()
+		part := fmt.Sprintf("%s: %s stored", o.Target.Name, cli.Plural(q.Added+q.Stored, "record"))
+		if n := q.Made - q.Added - q.Stored - q.Lost; n > 0 {
+			part += fmt.Sprintf(", %s waiting", cli.Count(n))
+		}
+		if q.Lost > 0 {
+			part += fmt.Sprintf(", %s lost", cli.Count(q.Lost))
+		}
+		parts = append(parts, part)
+	}
+	if s.keeper != nil {
+		parts = append(parts, s.kept())
+	}
+	return strings.Join(parts, "; ")
+}
+
+// kept says what is kept of the packets.
+func (s *source) kept() string {
+	k := s.keeper.Kept()
+	text := fmt.Sprintf("%s in %s, %.1f MB", cli.Plural(k.Packets, "packet"), cli.Plural(k.Files, "file"), float64(k.Bytes)/1e6)
+	if k.Lost > 0 {
+		text += fmt.Sprintf("; %s could not be written", cli.Plural(k.Lost, "packet"))
+	}
+	return text
+}
+
+// summarize adds what the interfaces know to the summary.
+func (s *source) summarize(sum *cli.Summary, res *pipeline.Result) {
+	used := map[string]uint64{}
+	for _, c := range res.Captures {
+		used[c.Capture.Name] = c.Ledger.PacketsRead
+	}
+	for _, i := range s.Interfaces() {
+		sum.Interfaces = append(sum.Interfaces, cli.InterfaceSummary{
+			Name: i.Name, Packets: used[i.Name], Dropped: i.Dropped, IfDropped: i.IfDropped, Downs: i.Downs, Away: i.Away.Seconds(),
+		})
+	}
+	if s.keeper != nil {
+		sum.Kept = s.kept()
+	}
+}
+
+// listInterfaces is what -D prints.
+func listInterfaces(w io.Writer) error {
+	all, err := live.Interfaces()
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		line := i.Name
+		if !i.Up {
+			line += " (down)"
+		}
+		for _, a := range i.Addrs {
+			if a.IsSingleIP() {
+				line += " " + a.Addr().String()
+			} else {
+				line += " " + a.String()
+			}
+		}
+		if i.Description != "" {
+			line += " - " + i.Description
+		}
+		fmt.Fprintln(w, line)
+	}
+	return nil
+}

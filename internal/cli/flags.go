@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"btcsniff/record"
+)
+
+const defaultSink = "btcsniff.duckdb"
+
+// Flags are the values of the flags that commands share.
+type Flags struct {
+	Targets     []Target         // of --sink
+	Networks    []record.Network // none: every known one
+	Local       []netip.Prefix   // none: the command's default
+	Sensor      string           // "": the command's default
+	Memory      int64            // bytes; 0: the pipeline's default
+	JSON        bool             // logs as JSON lines
+	Verbose     bool
+	Quiet       bool
+	ShowVersion bool
+
+	sinks []string // as given
+}
+
+// Declare declares the shared flags, which fill in f. The defaults of --local and --sensor are the command's own, in words.
+func (f *Flags) Declare(fs *flag.FlagSet, local, sensor string) {
+	fs.Func("sink", "where records go; may be given more than once: `URL` is postgres://..., duckdb:FILE or FILE.duckdb (the embedded database), "+
+		"jsonl:FILE, jsonl:- (standard output) or null: (count only); default "+defaultSink, func(s string) error {
+		f.sinks = append(f.sinks, s) // parsed later: the flag package's errors quote the value, which may hold a password
+		return nil
+	})
+	fs.Func("network", "decode only this network; may be given more than once: `NAME` is mainnet, testnet3, testnet4, signet, regtest, simnet "+
+		"or eight hex digits of magic; default: every known network, recognised per connection", func(s string) error {
+		n, err := record.ParseNetwork(s)
+		f.Networks = append(f.Networks, n)
+		return err
+	})
+	fs.Func("local", "the observed node's own address or network, as `ADDR|CIDR`; may be given more than once; default: "+local, func(s string) error {
+		p, err := parseLocal(s)
+		f.Local = append(f.Local, p)
+		return err
+	})
+	fs.StringVar(&f.Sensor, "sensor", "", "`NAME` of the vantage point, stored with every record; default: "+sensor)
+	fs.Func("memory", "ceiling for all buffers, as a `SIZE` in bytes or with k, M or G behind it; default 256M", func(s string) error {
+		n, err := ParseSize(s)
+		f.Memory = n
+		return err
+	})
+	fs.Func("log-format", "`FORMAT` of what is said on standard error: text or json; default text", func(s string) error {
+		f.JSON = s == "json"
+		if s != "json" && s != "text" {
+			return errors.New("want text or json")
+		}
+		return nil
+	})
+	fs.BoolVar(&f.Verbose, "v", false, "say more")
+	fs.BoolVar(&f.Quiet, "q", false, "say nothing but errors: no progress, no summary")
+	fs.BoolVar(&f.ShowVersion, "version", false, "print the version and exit")
+}
+
+// Check looks for shared flags that contradict each other, and fills in Targets. Its error is a UsageError.
+func (f *Flags) Check() error {
+	if f.Verbose && f.Quiet {
+		return UsageError{errors.New("-v and -q contradict each other: give one")}
+	}
+	if len(f.sinks) == 0 {
+		f.sinks = []string{defaultSink}
+	}
+	seen := map[string]bool{}
+	for _, s := range f.sinks {
+		t, err := ParseTarget(s)
+		if err != nil {
+			return UsageError{fmt.Errorf("--sink %s: %w", redact(s), err)}
+		}
+		if seen[t.arg] && t.kind != toNull {
+			return UsageError{fmt.Errorf("--sink %s is given twice: give it once", t.Name)}
+		}
+		seen[t.arg] = true
+		f.Targets = append(f.Targets, t)
+	}
+	return nil
+}
+
+// NewFlagSet returns a set of flags that prints nothing by itself.
+func NewFlagSet(program string) *flag.FlagSet {
+	fs := flag.NewFlagSet(program, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	return fs
+}
+
+// FlagList is what -h shows of the flags.
+func FlagList(fs *flag.FlagSet) string {
+	var b strings.Builder
+	fs.VisitAll(func(f *flag.Flag) {
+		name, text := FlagText(f)
+		fmt.Fprintf(&b, "  %s\n        %s\n", name, strings.Join(wrap(text, 100), "\n        "))
+	})
+	return b.String()
+}
+
+// FlagText returns a flag as its user types it, and what it means.
+func FlagText(f *flag.Flag) (name, text string) {
+	value, text := flag.UnquoteUsage(f)
+	name = "--" + f.Name
+	if len(f.Name) == 1 {
+		name = "-" + f.Name
+	}
+	if value != "" {
+		name += " " + value
+	}
+	return name, text
+}
+
+// wrap breaks s into lines of at most width bytes, at spaces.
+func wrap(s string, width int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(s) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
+
+// parseLocal reads an address, or a network in CIDR form.
+func parseLocal(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		a = a.Unmap().WithZone("")
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, errors.New("want an address or a network, as in 192.0.2.10 or 192.0.2.0/24")
+	}
+	return p.Masked(), nil
+}
+
+// ParseSize reads a number of bytes, with k, M or G for powers of 1024 behind it.
+func ParseSize(s string) (int64, error) {
+	digits, shift := s, 0
+	if i := strings.IndexAny(s, "kKmMgG"); i >= 0 && i == len(s)-1 {
+		digits = s[:i]
+		shift = map[byte]int{'k': 10, 'm': 20, 'g': 30}[s[i]|0x20]
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n <= 0 || n > (1<<62)>>shift {
+		return 0, errors.New("want a number of bytes above 0, as in 512M or 2G")
+	}
+	return n << shift, nil
+}

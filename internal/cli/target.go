@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"btcsniff/sink"
+	"btcsniff/sink/duckdb"
+	"btcsniff/sink/postgres"
+)
+
+// A targetKind is a kind of sink.
+type targetKind int
+
+const (
+	toNull targetKind = iota
+	toJSON
+	toDuckDB
+	toPostgres
+)
+
+// A Target is one --sink: where records go.
+type Target struct {
+	Name string // for people: without a password
+	kind targetKind
+	arg  string // the file or URL
+}
+
+// ParseTarget reads the value of --sink. It opens nothing.
+func ParseTarget(s string) (Target, error) {
+	scheme, rest, ok := strings.Cut(s, ":")
+	switch {
+	case ok && (scheme == "postgres" || scheme == "postgresql"):
+		if _, err := url.Parse(s); err != nil || !strings.HasPrefix(rest, "//") {
+			return Target{}, errors.New("this is no Postgres URL: want one as in postgres://user@host:5432/database, special characters in it as %XX")
+		}
+		return Target{redact(s), toPostgres, s}, nil
+	case ok && scheme == "jsonl" && rest != "":
+		return Target{s, toJSON, rest}, nil
+	case s == "null:":
+		return Target{s, toNull, ""}, nil
+	case ok && scheme == "duckdb" && rest != "":
+		return Target{s, toDuckDB, rest}, nil
+	case strings.HasSuffix(s, ".duckdb"):
+		return Target{s, toDuckDB, s}, nil
+	}
+	return Target{}, errors.New("want postgres://..., duckdb:FILE, a file that ends in .duckdb, jsonl:FILE, jsonl:- (standard output) or null: (count only)")
+}
+
+// Open opens the sink. A database is created or upgraded, a file of JSON lines replaced.
+func (t Target) Open(ctx context.Context, stdout io.Writer, log *slog.Logger) (sink.Sink, error) {
+	switch t.kind {
+	case toPostgres:
+		return postgres.Open(ctx, t.arg, postgres.Options{Waiting: func(err error, wait time.Duration) {
+			log.Warn(fmt.Sprintf("%v; trying again in %v", RedactErr(err), wait))
+		}})
+	case toDuckDB:
+		return duckdb.Open(t.arg)
+	case toJSON:
+		if t.arg == "-" {
+			return sink.NewJSON(stdout), nil
+		}
+		f, err := os.Create(t.arg)
+		if err != nil {
+			return nil, err
+		}
+		return jsonFile{sink.NewJSON(f), f}, nil
+	}
+	return sink.NewNull(), nil
+}
+
+// QueueOptions are for the queue in front of the sink. Databases get each capture's records by themselves, in batches that span
+// age of capture time at most; lines come in the order in which the records were made. fail is called with the sink's first error.
+func (t Target) QueueOptions(age time.Duration, fail context.CancelCauseFunc) sink.QueueOptions {
+	if t.kind == toJSON || t.kind == toNull {
+		return sink.QueueOptions{Name: t.Name, Mixed: true, Fail: fail}
+	}
+	return sink.QueueOptions{MaxAge: age, Fail: fail} // databases name themselves in errors
+}
+
+// jsonFile is JSON lines into a file that is closed with the sink.
+type jsonFile struct {
+	*sink.JSON
+	f *os.File
+}
+
+func (j jsonFile) Close() error { return errors.Join(j.JSON.Close(), j.f.Close()) }
+
+// redact returns a sink's URL without its password, which may be in the user part or among the parameters.
+func redact(s string) string {
+	scheme, _, ok := strings.Cut(s, ":")
+	if !ok {
+		return s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Opaque != "" && scheme != "jsonl" && scheme != "duckdb" {
+		return scheme + ":..."
+	}
+	q := u.Query()
+	for k := range q {
+		if strings.Contains(strings.ToLower(k), "password") {
+			q.Set(k, "xxxxx")
+			u.RawQuery = q.Encode()
+		}
+	}
+	return u.Redacted()
+}
+
+var postgresURL = regexp.MustCompile(`postgres(ql)?://[^\s"]*`)
+
+// RedactErr returns err, its text without the passwords of the Postgres URLs that it quotes.
+func RedactErr(err error) error {
+	text := err.Error()
+	clean := postgresURL.ReplaceAllStringFunc(text, redact)
+	if clean == text {
+		return err
+	}
+	return fmt.Errorf("%s", clean)
+}
