@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -34,6 +36,8 @@ func (s *Sink) storeConns(ctx context.Context, db *pgx.Conn, p *part) error {
 	if len(list) == 0 {
 		return nil
 	}
+	// In one order, so that writers of other captures with the same connections wait for each other but never in a circle.
+	slices.SortFunc(list, func(a, b *record.Conn) int { return cmp.Compare(a.ID, b.ID) })
 	var cols struct {
 		ids                     []int64
 		a, b, peer, name, net   []pgtype.Text

@@ -55,6 +55,7 @@ func (r *rows) send(ctx context.Context, db *pgx.Conn) error {
 	}
 	r.buf = append(r.buf, 0xff, 0xff)
 	if _, err := db.PgConn().CopyFrom(ctx, bytes.NewReader(r.buf), r.command); err != nil {
+		r.buf = nil // pgx v5.12 may read on for a moment after the connection was lost
 		return fmt.Errorf("store rows of table %s: %w", r.table, err)
 	}
 	return nil

@@ -34,6 +34,7 @@ type Sink struct {
 	target string // the database in words, without the password
 	writer int64  // random number of this run, in its batch rows
 	db     *pgx.Conn
+	sleep  func(context.Context, time.Duration) // between tries; a test's doesn't
 
 	captures map[*record.Capture]*capture
 	days     map[int32]bool // UTC days since 1970 that have their partitions
@@ -70,7 +71,7 @@ func Open(ctx context.Context, url string, opt Options) (*Sink, error) {
 		config.ConnectTimeout = connectTimeout
 	}
 	s := &Sink{
-		opt: opt, config: config, target: target(config), writer: rand.Int64(),
+		opt: opt, config: config, target: target(config), writer: rand.Int64(), sleep: sleep,
 		captures: map[*record.Capture]*capture{}, days: map[int32]bool{}, tables: newTables(),
 	}
 	s.forget()

@@ -65,9 +65,10 @@ func (s *Sink) persist(ctx context.Context, do func(ctx context.Context, db *pgx
 				return nil
 			}
 		}
+		kind := classify(err, s.db == nil || s.db.IsClosed())
 		s.drop()
 		s.forget()
-		switch kind := classify(err); {
+		switch {
 		case ctx.Err() != nil:
 			return s.explain(fmt.Errorf("%w: %w", context.Cause(ctx), err))
 		case kind == permanent, kind == race && races == maxRaces:
@@ -79,12 +80,20 @@ func (s *Sink) persist(ctx context.Context, do func(ctx context.Context, db *pgx
 		if s.opt.Waiting != nil {
 			s.opt.Waiting(s.explain(err), wait)
 		}
-		select {
-		case <-ctx.Done():
+		if s.sleep(ctx, wait); ctx.Err() != nil {
 			return s.explain(fmt.Errorf("%w: %w", context.Cause(ctx), err))
-		case <-time.After(wait):
 		}
 		wait = min(2*wait, longestWait)
+	}
+}
+
+// sleep returns after d or when ctx is done.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
@@ -97,15 +106,15 @@ const (
 	race                   // trying again at once: another transaction was in the way
 )
 
-// classify tells faults apart. Source: PostgreSQL documentation, appendix A, error codes.
-func classify(err error) fault {
+// classify tells faults apart. lost says that there is no connection any more. Source: PostgreSQL documentation, appendix A, error
+// codes.
+func classify(err error, lost bool) fault {
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) {
-		var mistake *mistakeError
-		if errors.As(err, &mistake) {
-			return permanent
+		if lost {
+			return away
 		}
-		return away
+		return permanent
 	}
 	switch refused.Code {
 	case "40001", "40P01", // serialization failure, deadlock
