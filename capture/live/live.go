@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -128,10 +129,10 @@ func start(cfg Config, sources []opener) (*Live, error) {
 
 // Next is capture.Source's. If no interface can be captured on any more, it returns why.
 func (l *Live) Next(ctx context.Context, p *capture.Packet) error {
-	if !l.stopping && ctx.Err() != nil {
-		l.stop()
-	}
 	for {
+		if !l.stopping && ctx.Err() != nil {
+			l.stop()
+		}
 		if i := l.pick(); i >= 0 {
 			l.ports[i].take(p)
 			p.Capture = i
@@ -139,12 +140,9 @@ func (l *Live) Next(ctx context.Context, p *capture.Packet) error {
 			l.latest, l.fresh = p.Time, true
 			return nil
 		}
-		if !l.stopping && ctx.Err() != nil {
-			l.stop()
-		}
 		switch done, err := l.ended(); {
 		case done && l.stopping:
-			return ctx.Err()
+			return cmp.Or(ctx.Err(), os.ErrClosed)
 		case done:
 			return err
 		}

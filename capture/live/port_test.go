@@ -189,6 +189,7 @@ func TestStopOnBusyInterface(t *testing.T) {
 	}
 	defer l.Close()
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var p capture.Packet
 	for err == nil {
 		err = l.Next(ctx, &p)
