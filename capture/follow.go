@@ -216,7 +216,7 @@ func (f *Followed) pick() (*trail, error) {
 func (f *Followed) advance(t *trail) error {
 	for {
 		if t.file == nil {
-			if len(t.queue) == 0 {
+			if len(t.queue) == 0 || !f.settled(t.queue[0].seen) {
 				t.rest(f.clock)
 				return nil
 			}

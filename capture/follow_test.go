@@ -273,6 +273,32 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowCompressedUnread compresses a file that is not begun, between two looks or while we look: its place is taken by the
+// compressed one, for which its successor waits.
+func TestFollowCompressedUnread(t *testing.T) {
+	whole := gzipped(t, at("b", 3))
+	for _, steps := range [][]int{{len(whole)}, {10, len(whole)}, {0, 5, len(whole)}} {
+		write(t, map[string][]byte{
+			"1590043904.pcap": at("a", 1), "1590043906.pcap": at("b", 3), "1590043908.pcap": at("c", 5), "1590043910.pcap": at("d", 7),
+		})
+		f := follow(t, ".")
+		from := 0
+		for i, to := range steps {
+			add(t, "1590043906.pcap.gz", whole[from:to])
+			from = to
+			if i < len(steps)-1 {
+				f.scan()
+			}
+		}
+		remove(t, "1590043906.pcap")
+		f.scan()
+		want := "a1 b3 c5 d7 [1590043904.pcap 1] [1590043906.pcap.gz 1] [1590043908.pcap 1]"
+		if got := f.rest(5 * time.Second); got != want {
+			t.Errorf("written in steps %v: got %s\nwant %s", steps, got, want)
+		}
+	}
+}
+
 // sortBrackets moves what is in brackets behind the rest.
 func sortBrackets(s string) string {
 	packets, finished, found := strings.Cut(s, "[")

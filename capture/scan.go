@@ -273,7 +273,7 @@ func (f *Followed) consider(s *seen) {
 			s.state, s.twin = double, twin
 			return
 		}
-		if f.clock.Sub(s.info.ModTime()) < f.opt.Settle && f.clock.Sub(s.still) < f.opt.Settle {
+		if !f.settled(s) {
 			return
 		}
 	}
@@ -356,8 +356,7 @@ func (t *trail) twin(h head) (s *seen, old bool) {
 
 // reportDouble reports a copy of another file, when that is finished: both may be deleted then.
 func (f *Followed) reportDouble(s *seen) {
-	settled := f.clock.Sub(s.info.ModTime()) >= f.opt.Settle || f.clock.Sub(s.still) >= f.opt.Settle
-	if s.twin != nil && s.twin.state != done || !settled {
+	if s.twin != nil && s.twin.state != done || !f.settled(s) {
 		return
 	}
 	t := s.trail
@@ -377,21 +376,48 @@ func (f *Followed) lose(s *seen) {
 			delete(f.known, s.path)
 		}
 	case queued:
-		f.drop(s)
-		lost := s.file.head.packet
-		for _, o := range f.known {
-			if o.twin == s && o.state == double {
-				o.state, o.twin = waiting, nil
-				lost = false
-			}
+		if o := f.packedTwin(s); o != nil {
+			f.replacedBy(s, o)
+			return
 		}
-		if lost {
+		f.drop(s)
+		if s.file.head.packet {
 			f.report(FileStats{Path: s.path, Capture: s.trail.index, Size: s.info.Size(),
 				Err: fmt.Errorf("%s: gone before it was read; keep files until they have been read", s.path)})
 		}
 	default:
 		delete(f.known, s.path)
 	}
+}
+
+// packedTwin returns the compressed form of a file that is gone, or nil.
+func (f *Followed) packedTwin(s *seen) *seen {
+	for _, o := range f.known {
+		if o.packed && !o.gone && o.plain == s.plain && (o.state == waiting || o.state == double) {
+			return o
+		}
+	}
+	return nil
+}
+
+// replacedBy lets a compressed file take the place of the one that it was made from, which is gone and not begun.
+func (f *Followed) replacedBy(s, o *seen) {
+	delete(f.known, s.path)
+	for _, other := range f.known {
+		if other != o && other.twin == o {
+			other.twin = s
+		}
+	}
+	f.known[o.path] = s
+	s.path, s.packed, s.gone, s.info, s.still = o.path, true, false, o.info, o.still
+	f.mu.Lock()
+	s.file.path, s.file.stat.Path, s.file.stat.Size = s.path, s.path, s.info.Size()
+	f.mu.Unlock()
+}
+
+// settled says whether a file may be begun: a compressed one only when it has stopped growing.
+func (f *Followed) settled(s *seen) bool {
+	return !s.packed || f.clock.Sub(s.info.ModTime()) >= f.opt.Settle || f.clock.Sub(s.still) >= f.opt.Settle
 }
 
 // drop takes a file that is not begun out of its capture.
