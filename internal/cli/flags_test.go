@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"btcsniff/record"
+)
+
+func parse(args string) (*Flags, error) {
+	f := &Flags{}
+	fs := NewFlagSet("test")
+	f.Declare(fs, "local", "sensor")
+	if err := fs.Parse(strings.Fields(args)); err != nil {
+		return nil, UsageError{err}
+	}
+	return f, f.Check()
+}
+
+func TestFlags(t *testing.T) {
+	duck := []Target{{"btcsniff.duckdb", toDuckDB, "btcsniff.duckdb"}}
+	for _, tt := range []struct {
+		name, args string
+		want       Flags
+	}{
+		{"none", "", Flags{Targets: duck}},
+		{"one or two dashes", "-sink null: --sink jsonl:-", Flags{Targets: []Target{{"null:", toNull, ""}, {"jsonl:-", toJSON, "-"}}}},
+		{"networks", "--network regtest --network F9BEB4D9", Flags{Targets: duck, Networks: []record.Network{
+			{Name: "regtest", Magic: [4]byte{0xfa, 0xbf, 0xb5, 0xda}}, {Name: "mainnet", Magic: [4]byte{0xf9, 0xbe, 0xb4, 0xd9}},
+		}}},
+		{"local addresses", "--local 192.0.2.10 --local 198.51.100.7/24 --local ::ffff:192.0.2.11", Flags{Targets: duck, Local: []netip.Prefix{
+			netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("192.0.2.11/32"),
+		}}},
+		{"the rest", "--sensor fra1 --memory 64M --log-format json -v", Flags{Targets: duck, Sensor: "fra1", Memory: 64 << 20, JSON: true, Verbose: true}},
+		{"password", "--sink postgres://u:secret@192.0.2.1/db", Flags{
+			Targets: []Target{{"postgres://u:xxxxx@192.0.2.1/db", toPostgres, "postgres://u:secret@192.0.2.1/db"}},
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parse(tt.args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opts := cmp.Options{cmp.AllowUnexported(Flags{}, Target{}), cmpopts.IgnoreFields(Flags{}, "sinks"), cmpopts.EquateComparable(netip.Prefix{})}
+			if diff := cmp.Diff(&tt.want, got, opts); diff != "" {
+				t.Errorf("flags %s (-want +got):\n%s", tt.args, diff)
+			}
+		})
+	}
+}
+
+// Each usage error says what to type instead, and none shows a password.
+func TestUsageErrors(t *testing.T) {
+	for _, tt := range []struct{ name, args, want string }{
+		{"sink without scheme", "--sink records", "want postgres://"},
+		{"sink of another kind", "--sink mysql://u:secret@192.0.2.1/db", "want postgres://"},
+		{"sink without a file", "--sink jsonl:", "want postgres://"},
+		{"Postgres URL with a bad port", "--sink postgres://u:secret@192.0.2.1:x/db", "no Postgres URL"},
+		{"Postgres URL with a bad escape", "--sink postgres://u:secret%zz@192.0.2.1/db", "no Postgres URL"},
+		{"Postgres URL without slashes", "--sink postgres:secret", "no Postgres URL"},
+		{"one sink twice", "--sink x.duckdb --sink duckdb:x.duckdb", "is given twice"},
+		{"unknown network", "--network litecoin", "want mainnet, testnet3"},
+		{"local host name", "--local localhost", "want an address or a network"},
+		{"memory without number", "--memory lots", "want a number of bytes"},
+		{"no memory", "--memory 0", "want a number of bytes"},
+		{"too much memory", "--memory 9999999999G", "want a number of bytes"},
+		{"log format", "--log-format xml", "want text or json"},
+		{"loud and quiet", "-v -q", "give one"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parse(tt.args)
+			if ExitCode(err) != Usage || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("flags %s: %v, want a usage error of one line with %q and without passwords", tt.args, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"postgres://192.0.2.1/db", "postgres://192.0.2.1/db"},
+		{"postgres://u:secret@192.0.2.1:5432/db?sslmode=disable", "postgres://u:xxxxx@192.0.2.1:5432/db?sslmode=disable"},
+		{"postgres://u@/db?host=/tmp&password=secret", "postgres://u@/db?host=%2Ftmp&password=xxxxx"},
+		{"postgres:///db?sslpassword=secret", "postgres:///db?sslpassword=xxxxx"},
+		{"postgres://u:secret%zz@192.0.2.1/db", "postgres:..."},
+		{"postgres:secret", "postgres:..."},
+		{"mysql://u:secret@192.0.2.1/db", "mysql://u:xxxxx@192.0.2.1/db"},
+		{"records", "records"},
+	} {
+		if got := redact(tt.in); got != tt.want {
+			t.Errorf("redact(%s) = %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
