@@ -111,9 +111,9 @@ CREATE TABLE inv_chunk (
     pos      bigint[]    NOT NULL,
     seen     int[]       NOT NULL, -- seen_at, in microseconds after minute
     taken    bigint[]    NOT NULL, -- seen_at less first_byte_at, in microseconds
-    start    int[]       NOT NULL,
+    start    smallint[]  NOT NULL,
     items    bigint[]    NOT NULL, -- item.id, without duplicates
-    till     int[]       NOT NULL,
+    till     smallint[]  NOT NULL,
     entry    smallint[]  NOT NULL
 ) PARTITION BY RANGE (minute);
 -- What hardly compresses is stored as it is: reading it is then several times faster.
@@ -121,7 +121,7 @@ ALTER TABLE inv_chunk ALTER conn SET STORAGE EXTERNAL, ALTER pos SET STORAGE EXT
     ALTER start SET STORAGE EXTERNAL, ALTER items SET STORAGE EXTERNAL, ALTER till SET STORAGE EXTERNAL,
     ALTER entry SET STORAGE EXTERNAL;
 CREATE INDEX inv_chunk_minute ON inv_chunk (minute);
-CREATE INDEX inv_chunk_items ON inv_chunk USING gin (items);
+CREATE INDEX inv_chunk_items ON inv_chunk USING gin (items) WITH (gin_pending_list_limit = 1024); -- kB; searches read the list
 
 CREATE TABLE tx (
     capture       int         NOT NULL,

@@ -33,7 +33,7 @@ FROM item i
      CROSS JOIN LATERAL (
          SELECT c.conn || '{}'::bigint[] AS conn, c.from_b || '{}'::boolean[] AS from_b, c.outbound || '{}'::boolean[] AS outbound,
                 c.pos || '{}'::bigint[] AS pos, c.seen || '{}'::int[] AS seen, c.taken || '{}'::bigint[] AS taken,
-                c.start || '{}'::int[] AS start, '{0}'::int[] || c.till AS till, c.entry || '{}'::smallint[] AS entry,
+                c.start || '{}'::smallint[] AS start, '{0}'::smallint[] || c.till AS till, c.entry || '{}'::smallint[] AS entry,
                 array_position(c.items, i.id) AS i,
                 '{}'::json AS once -- can't be hashed, and so keeps the planner from remembering results by their arrays
          OFFSET 0) d

@@ -154,8 +154,8 @@ func (c *chunk) encodeMessages(w *rows, b *record.Batch) {
 		binary.BigEndian.PutUint64(to, uint64(clamp(r.SeenAt)-clamp(r.FirstByteAt)))
 	})
 	start := 0
-	each(oidInt4, 4, func(to []byte, r *record.Inv) {
-		binary.BigEndian.PutUint32(to, uint32(start))
+	each(oidInt2, 2, func(to []byte, r *record.Inv) {
+		binary.BigEndian.PutUint16(to, uint16(start))
 		start += r.N
 	})
 }
@@ -166,12 +166,12 @@ func (c *chunk) encodeItems(w *rows) {
 	for i, it := range c.items {
 		binary.BigEndian.PutUint64(room[i*12+4:], uint64(it.id))
 	}
-	room = w.array(oidInt4, len(c.items), 4)
+	room = w.array(oidInt2, len(c.items), 2)
 	sum := int32(0)
 	for i, n := range c.counts {
 		c.counts[i] = sum // from here on, where the item's next number goes
 		sum += n
-		binary.BigEndian.PutUint32(room[i*8+4:], uint32(sum))
+		binary.BigEndian.PutUint16(room[i*6+4:], uint16(sum))
 	}
 	room = w.array(oidInt2, len(c.places), 2)
 	for n, place := range c.places {

@@ -234,13 +234,16 @@ func (s *Sink) storePart(ctx context.Context, db *pgx.Conn, p *part) error {
 	return nil
 }
 
-// finish stores the ends of connections and the part's batch row.
+// finish stores the ends of connections, and the part's batch row if anything of the part was new.
 func (s *Sink) finish(ctx context.Context, db *pgx.Conn, p *part) error {
 	ended, err := s.storeEnds(ctx, db, p)
 	if err != nil {
 		return err
 	}
 	p.added += ended
+	if p.added == 0 { // all of it was stored before, in batches with other borders
+		return nil
+	}
 	err = db.QueryRow(ctx, `INSERT INTO batch (capture, seq, digest, records, writer) VALUES ($1, $2, $3, $4, $5) RETURNING id`,
 		p.capture.id, int64(p.batch.Seq), p.digest[:], int64(p.added), s.writer).Scan(&p.id)
 	if err != nil {
