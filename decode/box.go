@@ -132,6 +132,7 @@ func (s *stream) encrypt(start bool) {
 		return
 	}
 	s.mode = encrypted
+	s.hunt = nil
 	if s.box = s.unbox(); s.box == nil {
 		s.stats().EncryptedV2 += uint64(s.kept.len())
 		s.forget()
@@ -189,6 +190,7 @@ func (s *stream) reveal() {
 	s.forget()
 	s.c.v2 = true
 	s.mode = encrypted
+	s.hunt = nil
 }
 
 // gapInBox passes a gap of n bytes.

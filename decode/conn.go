@@ -12,17 +12,17 @@ import (
 type Conn struct {
 	d       *Decoder
 	rec     *record.Conn
+	network record.Network    // the zero Network until a message was decoded
+	pongs   *[2][]record.Pong // that A, that B sent, waiting for their ping: see pong; nil until there is one
+	keyed   *v2.Conn          // what may decrypt the connection; nil before it is tried
+	proxy   proxyKind         // what the first bytes asked a proxy with
+	v2      bool              // a v2 handshake was seen, or a packet decrypted
+	opened  bool              // a packet was decrypted
+
 	streams [2]stream // what A sent, what B sent
 
-	network record.Network // the zero Network until a message was decoded
-	proxy   proxyKind      // what the first bytes asked a proxy with
-	v2      bool           // a v2 handshake was seen, or a packet decrypted
-	keyed   *v2.Conn       // what may decrypt the connection; nil before it is tried
-	opened  bool           // a packet was decrypted
-
-	pings    [2][]ping        // that A, that B sent and that have no pong yet
-	pongs    [2][]record.Pong // that A, that B sent, waiting for their ping: see pong
-	versions [2]heard         // from A, from B
+	pings    [2][]ping // that A, that B sent and that have no pong yet
+	versions *[2]heard // from A, from B; nil until there is one
 }
 
 // A ping was sent and not answered yet.
@@ -60,8 +60,8 @@ func (c *Conn) Data(fromB bool, b []byte, seen record.Time) {
 	s := c.stream(fromB)
 	s.given += uint64(len(b))
 	s.data(b, seen)
-	if other := 1 - s.side(); len(c.pongs[other]) > 0 {
-		c.givePongs(other, s.reached(seen))
+	if c.pongs != nil {
+		c.givePongs(1-s.side(), s.reached(seen))
 	}
 }
 
@@ -88,11 +88,15 @@ func (c *Conn) Close(end record.ConnEnd) {
 	for i := range c.streams {
 		c.streams[i].close()
 	}
-	for i := range c.pongs {
-		c.givePongs(i, never)
+	if c.pongs != nil {
+		c.givePongs(0, never)
+		c.givePongs(1, never)
 	}
 	end.Transport = c.transport()
-	a, b := c.versions[0], c.versions[1]
+	var a, b heard
+	if c.versions != nil {
+		a, b = c.versions[0], c.versions[1]
+	}
 	end.UserAgent = b.agent
 	if c.rec.LocalB && !c.rec.LocalA {
 		end.UserAgent = a.agent
@@ -146,13 +150,15 @@ func (c *Conn) ping(r record.Ping, answered bool) {
 	if !answered {
 		return
 	}
-	waiting := c.pongs[1-side]
-	for i, p := range waiting {
-		if p.Nonce == r.Nonce && p.SeenAt >= r.SeenAt {
-			p.Ping = r.SeenAt
-			c.pongs[1-side] = slices.Delete(waiting, i, i+1)
-			c.d.cfg.Out.Pong(p)
-			return
+	if c.pongs != nil {
+		waiting := c.pongs[1-side]
+		for i, p := range waiting {
+			if p.Nonce == r.Nonce && p.SeenAt >= r.SeenAt {
+				p.Ping = r.SeenAt
+				c.pongs[1-side] = slices.Delete(waiting, i, i+1)
+				c.d.cfg.Out.Pong(p)
+				return
+			}
 		}
 	}
 	if len(c.pings[side]) == maxPings {
@@ -173,6 +179,9 @@ func (c *Conn) pong(r record.Pong) {
 			c.d.cfg.Out.Pong(r)
 			return
 		}
+	}
+	if c.pongs == nil {
+		c.pongs = new([2][]record.Pong)
 	}
 	if len(c.pongs[side]) == maxPongs {
 		c.d.cfg.Out.Pong(c.pongs[side][0])

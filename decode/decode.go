@@ -5,7 +5,6 @@ package decode
 
 import (
 	"crypto/sha256"
-	"hash"
 
 	"btcsniff/record"
 	"btcsniff/v2"
@@ -35,8 +34,8 @@ type Config struct {
 type Decoder struct {
 	cfg      Config
 	vects    []record.InvVect // scratch for the inv at hand
-	free     []hash.Hash      // SHA-256 states that no stream uses
-	spare    []buffer         // that no stream uses
+	free     []*passing       // that no stream uses
+	spare    []buffer         // likewise
 	buffered int              // bytes that streams keep, with what their capture times take
 	stats    Stats
 }
@@ -119,12 +118,12 @@ func (d *Decoder) named(name string) (record.Network, bool) {
 	return record.Network{}, false
 }
 
-func (d *Decoder) newHash() hash.Hash {
+func (d *Decoder) newPassing() *passing {
 	if n := len(d.free); n > 0 {
-		h := d.free[n-1]
+		p := d.free[n-1]
 		d.free = d.free[:n-1]
-		h.Reset()
-		return h
+		p.sum.Reset()
+		return p
 	}
-	return sha256.New()
+	return &passing{sum: sha256.New()}
 }

@@ -51,6 +51,9 @@ func (s *stream) record(h *header, payload []byte) bool {
 	case "version":
 		r := record.Version{Meta: m}
 		if err = parseVersion(payload, &r); err == nil {
+			if s.c.versions == nil {
+				s.c.versions = new([2]heard)
+			}
 			s.c.versions[s.side()] = heard{r.UserAgent, m.SeenAt}
 			out.Version(r)
 		}

@@ -4,10 +4,11 @@ package decode
 // random, as no v1 stream is for so long, or went on for longer than any message without another.
 type noise struct {
 	looked int          // bytes
-	counts *[256]uint32 // of these, how often each value came
+	counts *[256]uint32 // of these behind the first ones, how often each value came
 }
 
 const (
+	uncounted    = 4 << 10        // bytes that are not counted: most streams are found out within them, and needn't the memory
 	uniformEvery = 64 << 10       // bytes; the longest run of short ids in a compact block is shorter
 	uniformTests = 4              // after so many bytes of these each
 	hopeless     = 2 * maxPayload // bytes
@@ -20,6 +21,9 @@ func (n *noise) add(b []byte) bool {
 	if tests >= uniformTests {
 		n.counts = nil
 		return n.looked > hopeless
+	}
+	if n.looked <= uncounted {
+		return false
 	}
 	if n.counts == nil {
 		n.counts = new([256]uint32)

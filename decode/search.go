@@ -6,6 +6,27 @@ import (
 	"btcsniff/record"
 )
 
+// A hunt is what a stream needs while the next message is searched for.
+type hunt struct {
+	search search
+	noise  noise
+}
+
+// hunting returns the stream's hunt.
+func (s *stream) hunting() *hunt {
+	if s.hunt == nil {
+		s.hunt = new(hunt)
+	}
+	return s.hunt
+}
+
+// restart lets a search begin again, if one is under way.
+func (s *stream) restart() {
+	if s.hunt != nil {
+		s.hunt.search = search{}
+	}
+}
+
 // A search is how far the search for the next message has come. What it looks at is in stream.kept.
 type search struct {
 	from  int // place in kept before which no message begins
@@ -14,6 +35,9 @@ type search struct {
 	paid  int // bytes of the message after these that are paid for
 	need  int // bytes that kept must have before it is worth looking again
 }
+
+// dropped notes that the first n bytes of kept, in which no message begins, are not kept any more.
+func (st *search) dropped(n int) { st.from, st.need = 0, st.need-n }
 
 const (
 	// enough messages in a row are believed without waiting for what follows. Look-alikes in the payload of a transaction or
@@ -48,21 +72,22 @@ func (s *stream) look(b []byte, seen record.Time) int {
 	case s.c.known():
 	case s.try(b, seen):
 		return len(b)
-	case s.noise.add(b):
+	case s.hunting().noise.add(b):
 		s.passOver(s.kept.len() + len(b))
 		s.pos += uint64(len(b))
 		s.forget()
+		s.hunt = nil
 		s.mode = watching
 		return len(b)
 	}
 	if s.kept.len() > 0 {
 		s.keep(b, seen)
-		if s.kept.len() >= s.search.need || s.c.d.full() {
+		if s.kept.len() >= s.hunting().search.need || s.c.d.full() {
 			s.find(false)
 		}
 		return len(b)
 	}
-	s.search = search{}
+	s.restart()
 	at, v := s.scan(b, false)
 	s.passOver(at)
 	s.pos += uint64(at)
@@ -72,9 +97,9 @@ func (s *stream) look(b []byte, seen record.Time) int {
 		return at
 	case wait:
 		s.keep(b[at:], seen)
-		s.search.from, s.search.need = 0, s.search.need-at
+		s.hunt.search.dropped(at)
 	case no:
-		s.search = search{}
+		s.restart()
 	}
 	return len(b)
 }
@@ -96,7 +121,7 @@ func (s *stream) find(final bool) bool {
 		if at >= small && at >= len(b)/2 || s.c.d.full() {
 			s.passOver(at)
 			s.discard(at)
-			s.search.from, s.search.need = 0, s.search.need-at
+			s.hunt.search.dropped(at)
 		}
 	}
 	return false
@@ -112,8 +137,7 @@ func (s *stream) settle() {
 func (s *stream) found(b []byte) {
 	s.magic = [4]byte(b)
 	s.mode = framing
-	s.search = search{}
-	s.noise = noise{}
+	s.hunt = nil
 	s.box = nil
 }
 
@@ -121,7 +145,7 @@ func (s *stream) found(b []byte) {
 // a single message is believed. But if what follows it, or the first of all, is the header of a message that is not whole, it may
 // be a false one, and b hold the messages that come after; these are believed if there are enough in a row.
 func (s *stream) scan(b []byte, final bool) (int, verdict) {
-	st := &s.search
+	st := &s.hunting().search
 	believed, least := len(b), 1
 	for {
 		if i := s.findMagic(b[st.from:]); i > 0 {
@@ -153,7 +177,7 @@ func (s *stream) scan(b []byte, final bool) (int, verdict) {
 // judge says whether b begins with a message. While it is not sure, search.links says how many right ones there are in
 // a row, and search.need how many bytes are needed.
 func (s *stream) judge(b []byte) verdict {
-	st := &s.search
+	st := &s.hunt.search
 	for st.links < enough {
 		total, old, v := measure(b[st.to:], b)
 		switch {
@@ -182,12 +206,13 @@ func (s *stream) judge(b []byte) verdict {
 
 // pay says whether a search may look at a message of total bytes.
 func (s *stream) pay(total int) bool {
-	due := uint64(max(0, total-s.search.paid))
+	st := &s.hunt.search
+	due := uint64(max(0, total-st.paid))
 	if s.spent+due > searchCredit+searchPerByte*s.given {
 		return false
 	}
 	s.spent += due
-	s.search.paid += int(due)
+	st.paid += int(due)
 	return true
 }
 
@@ -266,6 +291,5 @@ func (s *stream) watch(b []byte, seen record.Time) int {
 		}
 	}
 	s.mode = searching
-	s.noise = noise{}
 	return 0
 }

@@ -23,36 +23,43 @@ const (
 
 // A stream is one flow of a connection. It keeps bytes only of a message that is not complete, or while it
 // searches or detects.
+//
+// There may be very many, and each of their segments finds them out of the processor's caches. So what messages in sequence
+// need is together, and what they don't is behind pointers.
 type stream struct {
-	c     *Conn
-	fromB bool
-	mode  mode
-	magic [magicLen]byte // framing: that the messages begin with
+	c       *Conn
+	fromB   bool
+	mode    mode
+	treat   treatment      // framing a message that is not complete: what becomes of it
+	began   bool           // past the first byte
+	proxied bool           // past a proxy handshake
+	tried   bool           // it is no v2 stream: nothing is decrypted
+	magic   [magicLen]byte // framing: that the messages begin with
 
-	given uint64 // bytes of the flow so far
-	pos   uint64 // place in the flow of the next byte to come, gaps included
-	kept  buffer // the bytes that are kept; they end at pos
+	kept buffer // the bytes that are kept; they end at pos
+	pos  uint64 // place in the flow of the next byte to come, gaps included
 
 	// Framing a message that is not complete:
-	head   header
-	treat  treatment
 	need   int         // bytes that kept must have before something can be decided; 0: at the beginning of a message
 	left   int         // skipping, and framing a message that passes: bytes to come
-	sum    hash.Hash   // of the payload that passes; nil if none does
 	start  uint64      // place of the message's first byte
 	first  record.Time // capture time of its first byte
 	latest record.Time // latest capture time of its bytes
+	pass   *passing    // nil if none passes
 
-	began    bool   // past the first byte
-	proxied  bool   // past a proxy handshake
-	unsure   uint64 // bytes passed over: what they are of is not known before the stream ends
-	search   search
-	spent    uint64 // bytes that searches looked at, see stream.pay
-	noise    noise
-	box      *box // of a v2 stream, or one that may be; nil without secrets
-	tried    bool // it is not: nothing is decrypted
-	resyncs  uint64
+	given    uint64 // bytes of the flow so far
 	messages uint64
+	hunt     *hunt  // nil if the stream was not searched since messages were found
+	box      *box   // of a v2 stream, or one that may be; nil without secrets
+	unsure   uint64 // bytes passed over: what they are of is not known before the stream ends
+	spent    uint64 // bytes that searches looked at, see stream.pay
+	resyncs  uint64
+}
+
+// A passing is a message whose payload is hashed as it streams by.
+type passing struct {
+	head header
+	sum  hash.Hash
 }
 
 func (s *stream) side() int { return sideOf(s.fromB) }
@@ -164,7 +171,7 @@ func (s *stream) more(b []byte, seen record.Time) int {
 	}
 	n := min(s.left, len(b))
 	s.pos += uint64(n)
-	s.sum.Write(b[:n])
+	s.pass.sum.Write(b[:n])
 	s.left -= n
 	if s.left == 0 {
 		s.passed()
@@ -175,9 +182,10 @@ func (s *stream) more(b []byte, seen record.Time) int {
 // letPass begins to hash a payload, the rest of which is not kept.
 func (s *stream) letPass() {
 	b := s.kept.bytes()
-	s.sum = s.c.d.newHash()
-	s.sum.Write(b[headerLen:])
-	s.need, s.left = 0, s.head.total()-len(b)
+	s.pass = s.c.d.newPassing()
+	s.pass.head, _ = parseHeader(b)
+	s.pass.sum.Write(b[headerLen:])
+	s.need, s.left = 0, s.pass.head.total()-len(b)
 }
 
 // decide is called when as many bytes are kept as were needed: a header, or more of the message.
@@ -189,7 +197,6 @@ func (s *stream) decide() {
 		s.again(0)
 		return
 	}
-	s.head = h
 	total, old, short := h.old(b)
 	switch {
 	case old:
@@ -200,7 +207,7 @@ func (s *stream) decide() {
 		s.need = total
 		return
 	}
-	switch need := s.wanted(); {
+	switch need := s.wanted(&h); {
 	case need > len(b):
 		s.need = need
 	case len(b) == h.total():
@@ -211,9 +218,8 @@ func (s *stream) decide() {
 	}
 }
 
-// wanted chooses what to do with the message of which s.head is the header, and returns how many of its bytes must be kept.
-func (s *stream) wanted() int {
-	h := &s.head
+// wanted chooses what to do with the message of which h is the header, and returns how many of its bytes must be kept.
+func (s *stream) wanted(h *header) int {
 	switch s.treat = h.treat(); {
 	case s.treat == begin:
 		return headerLen + min(h.length, blockHeaderSize)
@@ -230,17 +236,18 @@ func (s *stream) wanted() int {
 // passed takes a message whose payload was not kept, or only its beginning.
 func (s *stream) passed() {
 	var sum [sha256.Size]byte
-	s.sum.Sum(sum[:0])
-	s.c.d.free = append(s.c.d.free, s.sum)
-	s.sum = nil
+	p := s.pass
+	s.pass = nil
+	p.sum.Sum(sum[:0])
 	sum = sha256.Sum256(sum[:])
-	if [4]byte(sum[:]) != s.head.checksum {
-		s.badChecksum(&s.head)
+	if [4]byte(sum[:]) != p.head.checksum {
+		s.badChecksum(&p.head)
 	} else {
 		b := s.kept.bytes()
-		s.message(&s.head, b[min(headerLen, len(b)):], s.head.total(), s.treat)
+		s.message(&p.head, b[min(headerLen, len(b)):], p.head.total(), s.treat)
 	}
 	s.forget()
+	s.c.d.free = append(s.c.d.free, p)
 }
 
 // complete takes a whole message, whose checksum is still to be looked at.
@@ -272,7 +279,7 @@ func (s *stream) badHeader() {
 // lose begins a search.
 func (s *stream) lose() {
 	s.mode = searching
-	s.search = search{}
+	s.restart()
 	s.resyncs++
 	s.stats().Resyncs++
 }
@@ -283,7 +290,7 @@ func (s *stream) again(from int) {
 	s.kept = buffer{}
 	s.c.d.buffered -= kept.size()
 	s.need = 0
-	s.search = search{}
+	s.restart()
 	s.pos -= uint64(kept.len() - from)
 	for _, m := range kept.marks {
 		if m.end > from {
@@ -318,7 +325,7 @@ func (s *stream) forget() {
 	s.c.d.recycle(s.kept)
 	s.kept = buffer{}
 	s.need = 0
-	s.search = search{}
+	s.restart()
 }
 
 // gap takes n missing bytes.
@@ -348,11 +355,12 @@ func (s *stream) gap(n int64) {
 // is known too; that spares a search, which could be misled by a payload that looks like messages.
 func (s *stream) gapInFrame(n int64) {
 	rest := -1 // bytes of the message that were to come; -1: not known
-	switch {
-	case s.left > 0:
+	if s.left > 0 {
 		rest = s.left
-	case s.kept.len() >= headerLen && !s.head.mayBeOld():
-		rest = s.head.total() - s.kept.len()
+	} else if s.kept.len() >= headerLen {
+		if h, _ := parseHeader(s.kept.bytes()); !h.mayBeOld() {
+			rest = h.total() - s.kept.len()
+		}
 	}
 	s.abandon(&s.stats().Skipped)
 	s.skipGap(rest, n)
@@ -391,9 +399,9 @@ func (s *stream) abandon(count *uint64) {
 	default:
 		*count += s.pos - s.start
 	}
-	if s.sum != nil {
-		s.c.d.free = append(s.c.d.free, s.sum)
-		s.sum = nil
+	if s.pass != nil {
+		s.c.d.free = append(s.c.d.free, s.pass)
+		s.pass = nil
 	}
 	s.left = 0
 	s.forget()
