@@ -27,6 +27,7 @@ type options struct {
 	immediate  bool
 	workers    int
 	list       bool
+	keyLog     string // file of --v2-keys; "": none
 }
 
 const (
@@ -52,6 +53,7 @@ func newFlags(opt *options) *flag.FlagSet {
 	fs.BoolVar(&opt.immediate, "immediate", false, "have the kernel hand over each packet at once; otherwise it gathers them for up to 0.1 s, which costs less "+
 		"and makes records late, but not their times wrong")
 	fs.IntVar(&opt.workers, "workers", 1, "`N` goroutines follow connections and decode; records don't depend on it; default 1")
+	fs.StringVar(&opt.keyLog, "v2-keys", "", "decrypt v2 (BIP 324) connections with the session secrets in `FILE`, which is read once, at the start")
 	fs.BoolVar(&opt.list, "D", false, "list the interfaces and exit")
 	opt.Declare(fs, "the addresses of the interfaces; if they have none, worked out from the traffic", "the host name")
 	return fs

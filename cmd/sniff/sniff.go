@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"btcsniff/capture/live"
 	"btcsniff/internal/cli"
 	"btcsniff/internal/pipeline"
+	"btcsniff/v2"
 )
 
 const (
@@ -27,6 +29,10 @@ const (
 // sniff does the work of the command line opt. Its error is of one or more lines (see cli.ErrorLines).
 func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Writer, bar *cli.Progress, log *slog.Logger) error {
 	began := time.Now()
+	keys, err := readKeys(opt.keyLog) // as root still, whose file it may be
+	if err != nil {
+		return err
+	}
 	src, err := open(opt, log)
 	if err != nil {
 		return err
@@ -55,7 +61,7 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	stopWatching := bar.Watch(time.Second, status)
 	stopAnswering := answer(ask, log, status)
 	res, err := pipeline.Run(reading, src, pipeline.Config{
-		Sensor: opt.Sensor, Networks: opt.Networks, Local: local, LocalWithin: localWithin,
+		Sensor: opt.Sensor, Networks: opt.Networks, Local: local, LocalWithin: localWithin, V2Keys: keys,
 		Memory: opt.Memory, Workers: opt.workers, Outputs: cli.Queues(outs),
 	})
 	errKept := src.finish()
@@ -64,25 +70,45 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	stopWatching()
 
 	if reading.Err() != nil {
-		err = nil // that is how it was to end, or a sink failed, which Verdict knows
+		err = nil // that is how it was to end, or a sink failed, which the outputs know
 	}
 	sum := cli.Summarize(res, outs, time.Since(began))
 	for i := range sum.Local {
-		if reason != "" {
-			sum.Local[i].Reason = reason
-		}
+		sum.Local[i].Reason = cmp.Or(reason, sum.Local[i].Reason)
 	}
 	src.summarize(sum, res)
-	more := src.lost()
-	if len(more) > 0 {
-		err = nil // it is the same
-	}
-	if errKept != nil {
-		more = append(more, errKept)
-	}
-	err = cli.Verdict(err, sum, outs, more...)
+	err = src.verdict(err, errKept, sum, outs)
 	opt.Report(bar, log, sum)
 	return err
+}
+
+// verdict collects what went wrong: in the run, with the files that were kept, and else.
+func (s *source) verdict(run, kept error, sum *cli.Summary, outs []cli.Output) error {
+	more := s.lost()
+	if len(more) > 0 {
+		run = nil // it is the same
+	}
+	if kept != nil {
+		more = append(more, kept)
+	}
+	return cli.Verdict(run, sum, outs, more...)
+}
+
+// readKeys reads a key log, if one is named.
+func readKeys(path string) (*v2.Keys, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--v2-keys: %w", err)
+	}
+	defer f.Close()
+	keys, err := v2.ParseKeys(f)
+	if err != nil {
+		return nil, fmt.Errorf("--v2-keys %s: %w", path, err)
+	}
+	return keys, nil
 }
 
 // A source is what sniff reads: interfaces, perhaps kept in files, perhaps a number of packets only.
