@@ -183,6 +183,8 @@ func (s *stream) judge(b []byte) verdict {
 		switch {
 		case v == no:
 			return no
+		case v == wait && st.links > 0 && s.c.d.full():
+			return yes // what streams keep while they wait for more would have no bound
 		case !s.pay(total), v == wait && total > small && s.c.d.full():
 			s.stats().Evicted++
 			if st.links > 0 {

@@ -222,9 +222,7 @@ func (t *crew) merge() {
 		}
 		for i := first(parts, next); i >= 0; i = first(parts, next) {
 			g := &parts[i].tags[next[i]]
-			if g.at != 0 {
-				g.out.advance(g.at)
-			}
+			g.out.now = g.at
 			g.out.copy(&parts[i].batch, parts[i].batch.Order[next[i]])
 			next[i]++
 		}

@@ -11,6 +11,7 @@ type output struct {
 	capture *record.Capture
 	queues  []*sink.Queue
 	open    []*sink.Lane // one for each queue, from the first use on
+	now     record.Time  // capture time of the step that makes records; 0 at the end
 	counts  [record.NumKinds]uint64
 }
 
@@ -25,9 +26,18 @@ func (o *output) lanes() []*sink.Lane {
 }
 
 func (o *output) advance(now record.Time) {
-	for _, l := range o.lanes() {
-		l.Advance(now)
+	o.now = now
+	o.next()
+}
+
+// next returns the lanes for the next record. Batches end between any two records, also of one step: many connections may
+// end in it.
+func (o *output) next() []*sink.Lane {
+	lanes := o.lanes()
+	for _, l := range lanes {
+		l.Advance(o.now)
 	}
+	return lanes
 }
 
 // made is the number of records of each kind.
@@ -43,56 +53,56 @@ func (o *output) made() map[string]uint64 {
 
 func (o *output) Inv(m record.Meta, vects []record.InvVect) {
 	o.counts[record.KindInv] += uint64(len(vects))
-	for _, l := range o.lanes() {
+	for _, l := range o.next() {
 		l.Inv(m, vects)
 	}
 }
 
 func (o *output) Tx(r record.Tx) {
 	o.counts[record.KindTx]++
-	for _, l := range o.lanes() {
+	for _, l := range o.next() {
 		l.Tx(r)
 	}
 }
 
 func (o *output) Block(r record.Block) {
 	o.counts[record.KindBlock]++
-	for _, l := range o.lanes() {
+	for _, l := range o.next() {
 		l.Block(r)
 	}
 }
 
 func (o *output) Ping(r record.Ping) {
 	o.counts[record.KindPing]++
-	for _, l := range o.lanes() {
+	for _, l := range o.next() {
 		l.Ping(r)
 	}
 }
 
 func (o *output) Pong(r record.Pong) {
 	o.counts[record.KindPong]++
-	for _, l := range o.lanes() {
+	for _, l := range o.next() {
 		l.Pong(r)
 	}
 }
 
 func (o *output) Version(r record.Version) {
 	o.counts[record.KindVersion]++
-	for _, l := range o.lanes() {
+	for _, l := range o.next() {
 		l.Version(r)
 	}
 }
 
 func (o *output) Addr(r record.Addr) {
 	o.counts[record.KindAddr]++
-	for _, l := range o.lanes() {
+	for _, l := range o.next() {
 		l.Addr(r)
 	}
 }
 
 func (o *output) Conn(r record.ConnEnd) {
 	o.counts[record.KindConn]++
-	for _, l := range o.lanes() {
+	for _, l := range o.next() {
 		l.Conn(r)
 	}
 }

@@ -97,7 +97,7 @@ func (s *solo) join(t *track) {
 }
 
 func (s *solo) segment(t *track, seg *segment.Segment, at record.Time) {
-	t.out.advance(at)
+	t.out.now = at
 	t.workers[0].asm.Segment(seg, at, t.number)
 }
 
@@ -110,6 +110,7 @@ func (s *solo) then(f func()) { f() }
 
 func (s *solo) close(tracks []*track) {
 	for _, t := range tracks {
+		t.out.now = 0
 		t.workers[0].asm.Close()
 	}
 }
