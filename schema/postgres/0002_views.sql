@@ -68,13 +68,16 @@ SELECT wtxid, seen_at, conn FROM tx WHERE NOT outbound;
 -- tx_hash: the transactions that were captured themselves, so that txid and wtxid are known to be the same transaction.
 CREATE VIEW tx_hash AS SELECT DISTINCT txid, wtxid FROM tx;
 
--- peers counts the connections on which the node learned of a transaction.
-CREATE FUNCTION peers(hash bytea) RETURNS bigint LANGUAGE sql STABLE AS $$
-    WITH known AS (SELECT $1 AS hash UNION SELECT wtxid FROM tx WHERE txid = $1)
-    SELECT count(*) FROM (
-        SELECT inv.conn FROM inv JOIN known USING (hash) WHERE inv.type IN (1, 5, 1073741825) AND NOT inv.outbound
+-- peers counts the connections on which the node learned of a transaction, given as first_seen has it.
+CREATE FUNCTION peers(transaction bytea) RETURNS bigint LANGUAGE plpgsql STABLE SET jit = off AS $$
+DECLARE
+    known bytea[] := ARRAY(SELECT transaction UNION SELECT t.wtxid FROM tx t WHERE t.txid = transaction);
+BEGIN
+    RETURN (SELECT count(*) FROM (
+        SELECT i.conn FROM inv i WHERE i.hash = ANY (known) AND i.type IN (1, 5, 1073741825) AND NOT i.outbound
         UNION
-        SELECT tx.conn FROM tx WHERE tx.txid = $1 AND NOT tx.outbound) s
+        SELECT t.conn FROM tx t WHERE t.txid = transaction AND NOT t.outbound) s);
+END
 $$;
 
 -- first_seen: who told the node first of each transaction. lead_us is how much earlier that was than the next connection's
