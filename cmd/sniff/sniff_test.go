@@ -439,6 +439,40 @@ func TestCapability(t *testing.T) {
 	}
 }
 
+// TestKilled looks at what there is while sniff runs and after it was killed: records come in good time, and the files that were
+// kept can be read.
+func TestKilled(t *testing.T) {
+	netlab.Need(t)
+	netlab.Pair(t, "left", "right")
+	dir, records := t.TempDir(), filepath.Join(t.TempDir(), "records.jsonl")
+	s := start(t, nil, "-i", "right", "--sensor", "here", "--local", local, "-w", dir, "--sink", "jsonl:"+records)
+	s.expect("listening on right")
+	sent := packets(t, "ipv6/ipv6.pcap")
+	netlab.Send(t, "left", sent)
+	var got []byte
+	for bytes.Count(got, []byte(`"record":"inv"`)) < 271 || !strings.Contains(s.expect("status: "), "; 931 packets in 1 file") {
+		<-time.After(10 * time.Millisecond)
+		s.signal(syscall.SIGUSR1)
+		var err error
+		if got, err = os.ReadFile(records); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.signal(syscall.SIGKILL)
+	s.end()
+	opt, err := parseFlags([]string{"--sensor", "here", "--local", local})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := replay(t, dir, opt)
+	compare(t, "records of the recording, without times", timeless(t, replay(t, filepath.Join(pcaps, "ipv6/ipv6.pcap"), opt)), timeless(t, again))
+	for i, line := range lines(string(got)) {
+		if !slices.Contains(again, line) {
+			t.Fatalf("record %d is not among those of the kept file: %s", i, line)
+		}
+	}
+}
+
 // TestStatus asks for the line of status.
 func TestStatus(t *testing.T) {
 	netlab.Need(t)

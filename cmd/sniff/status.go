@@ -47,7 +47,8 @@ func (s *source) status(outs []cli.Output, elapsed time.Duration) string {
 		}
 		parts = append(parts, part)
 	}
-	for _, o := range outs {
+	for i := range outs {
+		o := &outs[i] // not all of it: Err is set meanwhile
 		q := o.Queue.Stats()
 		part := fmt.Sprintf("%s: %s stored", o.Target.Name, cli.Plural(q.Added+q.Stored, "record"))
 		if n := q.Made - q.Added - q.Stored - q.Lost; n > 0 {
