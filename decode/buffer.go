@@ -50,6 +50,12 @@ func (k *buffer) discard(n int) {
 // full says whether streams keep as much as they may together.
 func (d *Decoder) full() bool { return d.buffered >= d.cfg.MaxBuffer }
 
+// tight says whether a message of which n bytes would have to be kept is not to be. When streams keep as much as they may, small ones
+// still are, until twice as much is kept: a stream of single bytes keeps a capture time for each.
+func (d *Decoder) tight(n int) bool {
+	return d.full() && (n > small || d.buffered >= 2*d.cfg.MaxBuffer)
+}
+
 // newBuffer returns an empty buffer.
 func (d *Decoder) newBuffer() buffer {
 	n := len(d.spare)

@@ -27,7 +27,7 @@ type Config struct {
 	Out       Recorder         // required
 	Networks  []record.Network // recognised ones; nil means record.Networks
 	Keys      *v2.Keys         // secrets of v2 connections; nil: there are none
-	MaxBuffer int              // bytes of unfinished messages that all streams together may keep; 0 means 64 MiB
+	MaxBuffer int              // bytes of unfinished messages that all streams together may keep, and as much again of small ones; 0 means 64 MiB
 }
 
 // A Decoder decodes the connections of one capture. It is used by one goroutine.

@@ -8,6 +8,12 @@ import (
 
 // detect takes the first bytes of a stream whose opening was captured, until it is clear what they are. It takes all of b.
 func (s *stream) detect(b []byte, seen record.Time) int {
+	if s.c.d.tight(0) {
+		s.stats().Evicted++
+		s.giveUpDetecting()
+		s.lose()
+		return 0
+	}
 	s.keep(b, seen)
 	s.redetect()
 	return len(b)

@@ -50,7 +50,7 @@ const (
 	searchCredit  = 2 * maxPayload
 	searchPerByte = 8
 
-	small = 4096 // bytes: so many a stream may always keep; their sum is bounded by the number of connections
+	small = 4096 // bytes: so many a stream may keep also when buffers are full, see Decoder.tight
 )
 
 // A verdict says whether bytes are what is looked for.
@@ -185,7 +185,7 @@ func (s *stream) judge(b []byte) verdict {
 			return no
 		case v == wait && st.links > 0 && s.c.d.full():
 			return yes // what streams keep while they wait for more would have no bound
-		case !s.pay(total), v == wait && total > small && s.c.d.full():
+		case !s.pay(total), v == wait && s.c.d.tight(total):
 			s.stats().Evicted++
 			if st.links > 0 {
 				return yes

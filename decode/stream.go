@@ -160,7 +160,7 @@ func (s *stream) retain(b []byte, need int, seen record.Time) int {
 // more takes bytes of a message that is under way.
 func (s *stream) more(b []byte, seen record.Time) int {
 	s.latest = max(s.latest, seen)
-	if s.need > small && s.c.d.full() {
+	if s.need > headerLen && s.c.d.tight(s.need) {
 		s.stats().Evicted++
 		s.treat = pass
 		s.letPass()
@@ -225,7 +225,7 @@ func (s *stream) wanted(h *header) int {
 		return headerLen + min(h.length, blockHeaderSize)
 	case s.treat != keep:
 		return headerLen
-	case h.total() > small && s.c.d.full():
+	case s.c.d.tight(h.total()):
 		s.stats().Evicted++
 		s.treat = pass
 		return headerLen

@@ -18,6 +18,7 @@ type Assembler struct {
 	now    record.Time
 	stats  Stats
 	strays int // bytes copied for them, of all flows
+	table  int // bytes that conns are counted with
 
 	nextSweep record.Time
 	due       []*conn // scratch of sweep
@@ -25,7 +26,7 @@ type Assembler struct {
 
 // New returns an Assembler.
 func New(cfg Config) *Assembler {
-	cfg.MaxConns = cmp.Or(cfg.MaxConns, 200_000)
+	cfg.MaxTable = cmp.Or(cfg.MaxTable, 160_000_000)
 	cfg.MaxPages = wholeLots(cmp.Or(cfg.MaxPages, 32_768))
 	cfg.MaxPagesPerFlow = cmp.Or(cfg.MaxPagesPerFlow, 4_096)
 	cfg.Idle = cmp.Or(cfg.Idle, defaultIdle)
@@ -42,6 +43,9 @@ func (a *Assembler) Conns() int { return len(a.conns) }
 // s and its payload are borrowed for the call.
 func (a *Assembler) Segment(s *segment.Segment, at record.Time, number uint64) {
 	a.tick(at)
+	if a.table > a.cfg.MaxTable {
+		a.evict()
+	}
 	a.stats.Segments++
 	a.stats.Bytes += uint64(len(s.Payload))
 
@@ -57,7 +61,7 @@ func (a *Assembler) Segment(s *segment.Segment, at record.Time, number uint64) {
 	} else if s.Flags&segment.SYN != 0 {
 		fits := true
 		if c, fits = a.syn(c, k, s, at, number); !fits {
-			c.half[c.side(s)].took(len(s.Payload))
+			a.took(c, c.side(s), len(s.Payload))
 			a.stats.Stray += uint64(len(s.Payload))
 			return
 		}
@@ -73,8 +77,8 @@ func (a *Assembler) Segment(s *segment.Segment, at record.Time, number uint64) {
 	if high != c.high {
 		side = 1
 	}
-	h, other := &c.half[side], &c.half[1-side]
-	h.took(len(s.Payload))
+	other := &c.half[1-side]
+	a.took(c, side, len(s.Payload))
 	if s.Flags&(segment.ACK|segment.RST) == segment.ACK {
 		other.acknowledge(s.Ack, at)
 		if c.synAckAt > 0 && side == 0 && c.opener {
@@ -185,27 +189,42 @@ func (a *Assembler) dropClosed() {
 	a.holds = slices.DeleteFunc(a.holds, func(h *hold) bool { return h.closed })
 }
 
-// evict makes room in a full table: the tenth of the connections that were silent longest goes, those that never carried
-// a byte before all others.
+// evict makes room in a full table, until a tenth of it is free: those connections go that were silent longest, those that never
+// carried a byte before all others.
 func (a *Assembler) evict() {
 	a.sweep(true)
-	if len(a.conns) < a.cfg.MaxConns {
+	if a.table <= a.cfg.MaxTable {
 		return
 	}
-	all := a.all()
-	slices.SortFunc(all, func(x, y *conn) int {
-		if dx, dy := x.hadData(), y.hadData(); dx != dy {
-			if dy {
-				return -1
-			}
-			return 1
+	enough := a.cfg.MaxTable - a.cfg.MaxTable/10
+	for _, hadData := range []bool{false, true} {
+		if a.table <= enough {
+			return
 		}
-		return cmp.Or(cmp.Compare(x.last, y.last), byNumber(x, y))
-	})
-	for _, c := range all[:len(all)/10+1] {
-		a.stats.EvictedConns++
-		a.close(c)
+		var victims []victim
+		for _, c := range a.conns {
+			if c.hadData() == hadData {
+				victims = append(victims, victim{c.last, c.number, c})
+			}
+		}
+		slices.SortFunc(victims, func(x, y victim) int {
+			return cmp.Or(cmp.Compare(x.last, y.last), cmp.Compare(x.number, y.number))
+		})
+		for _, v := range victims {
+			if a.table <= enough {
+				return
+			}
+			a.stats.EvictedConns++
+			a.close(v.c)
+		}
 	}
+}
+
+// A victim is a connection that may be evicted, with what it is compared by: there may be very many.
+type victim struct {
+	last   record.Time
+	number uint64
+	c      *conn
 }
 
 // all returns the connections in the table, in any order.

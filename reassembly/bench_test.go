@@ -33,7 +33,7 @@ func newDiscard() *Assembler {
 	return New(Config{
 		Capture:  &record.Capture{Sensor: "test"},
 		NewConn:  func(*record.Conn) Conn { return discard{} },
-		MaxConns: 1 << 20,
+		MaxTable: 1 << 30,
 	})
 }
 

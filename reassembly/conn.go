@@ -41,6 +41,7 @@ type conn struct {
 	synAckAt record.Time
 	high     bool    // a is the higher one in the key
 	opener   bool    // a opened it: a SYN or SYN-ACK was captured
+	size     int32   // what it is counted with in the table, in bytes
 	half     [2]half // what a sent, what b sent
 
 	a, b   netip.AddrPort
@@ -127,10 +128,15 @@ func (c *conn) side(s *segment.Segment) int {
 	return 1
 }
 
-// took counts a segment.
-func (h *half) took(payload int) {
-	h.count.segments++
-	h.count.bytes += uint64(payload)
+// took counts a segment of a side.
+func (a *Assembler) took(c *conn, side, payload int) {
+	n := &c.half[side].count
+	n.segments++
+	n.bytes += uint64(payload)
+	if payload > 0 && c.size == halfOpenSize {
+		c.size += openSize
+		a.table += openSize
+	}
 }
 
 // gave takes a segment out of the counts again, because it is another connection's.
@@ -205,12 +211,10 @@ func (a *Assembler) open(c *conn) {
 
 // newConn puts a connection into the table; from sent its first packet or opened it.
 func (a *Assembler) newConn(k key, from, to netip.AddrPort, at record.Time, number uint64) *conn {
-	if len(a.conns) >= a.cfg.MaxConns {
-		a.evict()
-	}
 	_, high := makeKey(from, to)
-	c := &conn{number: number, a: from, b: to, high: high, first: at, last: at, rtt: -1}
+	c := &conn{number: number, a: from, b: to, high: high, first: at, last: at, rtt: -1, size: halfOpenSize}
 	a.conns[k] = c
+	a.table += halfOpenSize
 	a.stats.Opened++
 	return c
 }
@@ -241,6 +245,7 @@ func (a *Assembler) close(c *conn) {
 	})
 	k, _ := makeKey(c.a, c.b)
 	delete(a.conns, k)
+	a.table -= int(c.size)
 }
 
 // isOver says whether now is after the capture time at which c is closed if no packet of it comes.

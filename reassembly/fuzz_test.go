@@ -80,7 +80,7 @@ func TestRandomSegments(t *testing.T) {
 
 func checkSegments(t *testing.T, b []byte) {
 	steps := fuzzSteps(b)
-	for _, cfg := range []Config{{}, {MaxConns: 2, MaxPages: 12, MaxPagesPerFlow: 5}} {
+	for _, cfg := range []Config{{}, {MaxTable: 2 * (halfOpenSize + openSize), MaxPages: 12, MaxPagesPerFlow: 5}} {
 		r, a := run(t, cfg, steps, advanceNever)
 		if a.eng != nil && cfg.MaxPages > 0 && a.eng.most > cfg.MaxPages+spare {
 			t.Errorf("%d pages were in use, want at most %d", a.eng.most, cfg.MaxPages+spare)

@@ -270,7 +270,7 @@ func manyHolds(n int) (steps []step, honest netAddr) {
 
 // TestTableLimit floods the table with half-open connections while honest ones go on.
 func TestTableLimit(t *testing.T) {
-	const limit = 1000
+	const limit = 1000 // connections
 	s := newScript()
 	s.handshake()
 	for i := range 10 {
@@ -283,7 +283,7 @@ func TestTableLimit(t *testing.T) {
 		}
 	}
 	for _, mode := range []string{advanceNever, advanceAlways} {
-		r, a := run(t, Config{MaxConns: limit}, s.steps, mode)
+		r, a := run(t, Config{MaxTable: limit * halfOpenSize}, s.steps, mode)
 		st := a.Stats()
 		if st.Opened != 5001 || st.EvictedConns < 5001-limit || st.EvictedConns > 5001-limit+limit/10+1 {
 			t.Errorf("%s: stats = %+v, want about %d evicted", mode, st, 5001-limit)

@@ -33,7 +33,7 @@ type Config struct {
 	Capture         *record.Capture            // required: what the connections are of
 	NewConn         func(c *record.Conn) Conn  // required: called at a connection's first payload byte, or when it closes without any
 	IsLocal         func(addr netip.Addr) bool // says which addresses are the observed node's; nil: none is
-	MaxConns        int                        // connections in the table; 200,000
+	MaxTable        int                        // bytes that the table of connections may take, counted as halfOpenSize and openSize say; 160 MB
 	MaxPages        int                        // pages of 1,900 bytes that all holds together may have; 32,768 (62 MB, rounded down to what tcpassembly allocates)
 	MaxPagesPerFlow int                        // pages that one flow's hold may have; 4,096 (7.8 MB, more than a TCP window in use)
 	Idle            time.Duration              // a connection silent for so much capture time is closed; 2 h
@@ -54,6 +54,12 @@ const (
 const (
 	maxAhead  = 1 << 26 // bytes: a segment further from its flow's position belongs to another connection; 64 MiB exceeds any window in use
 	nearStart = 1 << 20 // bytes: a SYN so little below held data is that data's own SYN
+)
+
+// What a connection in the table is counted with, in bytes: measured, and rounded up.
+const (
+	halfOpenSize = 400 // while it has not carried a byte: with its share of the map
+	openSize     = 850 // in addition, once it has: with decode's state, while nothing is kept there
 )
 
 // Stats counts what an Assembler did. Bytes = Delivered + Retransmitted + Late + Stray + what is held.

@@ -65,7 +65,7 @@ func (a *Assembler) misfit(c *conn, side int, seq uint32, s *segment.Segment, at
 	first := all[0].side
 	for _, x := range all {
 		to := x.side ^ first // the earliest is what A sent
-		n.half[to].took(x.size)
+		a.took(n, to, x.size)
 		n.last = max(n.last, x.at)
 		a.holdBack(n, to, x.seq, x.data, x.missing, x.at)
 	}

@@ -17,15 +17,16 @@ type worker struct {
 
 // newWorker returns one of n workers for a track.
 func newWorker(t *track, cfg *Config, isLocal *locals, out decode.Recorder, n int) *worker {
-	// The ceiling is shared: half for segments out of order, a quarter for unfinished messages, the rest for
-	// the table of connections (about 1 KiB each with its streams), batches and the program itself.
+	// The ceiling is shared: half for the table of connections, a quarter for segments out of order, an eighth for unfinished
+	// messages, the rest for batches and the program itself.
 	share := cfg.Memory / int64(n)
-	dec := decode.New(decode.Config{Out: out, Networks: cfg.Networks, Keys: cfg.V2Keys, MaxBuffer: int(share / 4)})
+	dec := decode.New(decode.Config{Out: out, Networks: cfg.Networks, Keys: cfg.V2Keys, MaxBuffer: int(share / 8)})
 	asm := reassembly.New(reassembly.Config{
 		Capture:  t.capture,
 		NewConn:  func(c *record.Conn) reassembly.Conn { return dec.Conn(c) },
 		IsLocal:  isLocal.contains,
-		MaxPages: int(share / 2 / 2048),
+		MaxTable: int(share / 2),
+		MaxPages: int(share / 4 / 2048),
 	})
 	return &worker{t, asm, dec}
 }
