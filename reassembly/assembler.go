@@ -189,15 +189,18 @@ func (a *Assembler) dropClosed() {
 	a.holds = slices.DeleteFunc(a.holds, func(h *hold) bool { return h.closed })
 }
 
-// evict makes room in a full table, until a tenth of it is free: those connections go that were silent longest, those that never
-// carried a byte before all others.
+// evict makes room in a full table: those connections go that were silent longest. Those that never carried a byte go before all
+// others, until a quarter is free, since a flood of them fills the table again and again; the others only until a tenth is.
 func (a *Assembler) evict() {
 	a.sweep(true)
 	if a.table <= a.cfg.MaxTable {
 		return
 	}
-	enough := a.cfg.MaxTable - a.cfg.MaxTable/10
 	for _, hadData := range []bool{false, true} {
+		enough := a.cfg.MaxTable - a.cfg.MaxTable/4
+		if hadData {
+			enough = a.cfg.MaxTable - a.cfg.MaxTable/10
+		}
 		if a.table <= enough {
 			return
 		}

@@ -285,7 +285,7 @@ func TestTableLimit(t *testing.T) {
 	for _, mode := range []string{advanceNever, advanceAlways} {
 		r, a := run(t, Config{MaxTable: limit * halfOpenSize}, s.steps, mode)
 		st := a.Stats()
-		if st.Opened != 5001 || st.EvictedConns < 5001-limit || st.EvictedConns > 5001-limit+limit/10+1 {
+		if st.Opened != 5001 || st.EvictedConns < 5001-limit || st.EvictedConns > 5001-limit+limit/4+1 {
 			t.Errorf("%s: stats = %+v, want about %d evicted", mode, st, 5001-limit)
 		}
 		if got := len(r.conns) - 5001; got != 0 {

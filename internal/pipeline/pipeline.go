@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -63,7 +64,18 @@ func (r *Result) Total() *record.Ledger {
 	return &l
 }
 
-const defaultMemory = 256 << 20
+const (
+	defaultMemory = 256 << 20
+	ownMemory     = 64 << 20 // bytes beyond the ceiling that the program may have for itself and its sinks
+)
+
+// limitHeap lets the garbage collector work harder, rather than the heap grow, near the memory ceiling. A lower limit of
+// the user's (GOMEMLIMIT) stays. restore undoes it.
+func limitHeap(ceiling int64) (restore func()) {
+	old := debug.SetMemoryLimit(-1)
+	debug.SetMemoryLimit(min(old, ceiling+ownMemory))
+	return func() { debug.SetMemoryLimit(old) }
+}
 
 // Run reads src to its end, or until ctx is done, and hands every record to the outputs. What was read before an error
 // is handed over and accounted for; the error is the source's or ctx's.
@@ -71,6 +83,7 @@ func Run(ctx context.Context, src capture.Source, cfg Config) (*Result, error) {
 	if cfg.Memory == 0 {
 		cfg.Memory = defaultMemory
 	}
+	defer limitHeap(cfg.Memory)()
 	r := &run{cfg: cfg, src: src}
 	r.team = &solo{&r.cfg, &r.local}
 	if cfg.Workers > 1 {
