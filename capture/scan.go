@@ -273,12 +273,12 @@ func (f *Followed) consider(s *seen) {
 			s.state, s.twin = double, twin
 			return
 		}
-		if !f.settled(s) {
-			return
-		}
 	}
 	n := parseName(filepath.Base(s.path))
 	h := f.pr.head(s.path)
+	if !f.settled(s) && !h.packet {
+		return // with a packet its successors wait for it until it may be begun
+	}
 	var none *notCapture
 	var system *fs.PathError
 	switch {
