@@ -49,13 +49,14 @@ func (d *disposal) finished(files []capture.FileStats, follow bool) []capture.Fi
 				d.found[keyOf(f)] = info
 			}
 		}
-		if !follow {
-			continue
-		}
-		if f.Err != nil {
+		switch {
+		case !follow:
+		case f.Err != nil:
 			d.log.Error(f.Err.Error())
-		} else if f.Warning != "" {
+		case f.Warning != "":
 			d.log.Warn(f.Warning)
+		default:
+			d.log.Debug(fmt.Sprintf("file %s: %s packets read", f.Path, count(f.Packets)))
 		}
 	}
 	return files
@@ -68,6 +69,9 @@ func (d *disposal) stored(f capture.FileStats) {
 	was := d.found[keyOf(&f)]
 	delete(d.found, keyOf(&f))
 	if !d.remove {
+		if f.Err != nil {
+			return // said already
+		}
 		d.log.Debug(fmt.Sprintf("file %s: %s packets, stored", f.Path, count(f.Packets)))
 		return
 	}
