@@ -25,15 +25,10 @@ type options struct {
 	seconds    int    // for each file
 	zstd       bool
 	immediate  bool
-	workers    int
 	list       bool
-	keyLog     string // file of --v2-keys; "": none
 }
 
-const (
-	defaultSeconds = 3600
-	maxWorkers     = 64
-)
+const defaultSeconds = 3600 // -G
 
 // newFlags declares the flags, which fill in opt.
 func newFlags(opt *options) *flag.FlagSet {
@@ -52,8 +47,6 @@ func newFlags(opt *options) *flag.FlagSet {
 	fs.BoolVar(&opt.zstd, "zstd", false, "compress the files of -w with zstd")
 	fs.BoolVar(&opt.immediate, "immediate", false, "have the kernel hand over each packet at once; otherwise it gathers them for up to 0.1 s, which costs less "+
 		"and makes records late, but not their times wrong")
-	fs.IntVar(&opt.workers, "workers", 1, "`N` goroutines follow connections and decode; records don't depend on it; default 1")
-	fs.StringVar(&opt.keyLog, "v2-keys", "", "decrypt v2 (BIP 324) connections with the session secrets in `FILE`, which is read once, at the start")
 	fs.BoolVar(&opt.list, "D", false, "list the interfaces and exit")
 	opt.Declare(fs, "the addresses of the interfaces; if they have none, worked out from the traffic", "the host name")
 	return fs
@@ -104,8 +97,6 @@ func (opt *options) check() error {
 		return fmt.Errorf("-s %d: want bytes from 64 to %d, or 0", opt.snapLen, live.DefaultSnapLen)
 	case opt.duration < 0:
 		return fmt.Errorf("--duration %v: want a time above 0", opt.duration)
-	case opt.workers < 1 || opt.workers > maxWorkers:
-		return fmt.Errorf("--workers %d: want a number from 1 to %d", opt.workers, maxWorkers)
 	case opt.seconds < 0:
 		return fmt.Errorf("-G %d: want seconds above 0", opt.seconds)
 	case opt.dir == "" && (opt.seconds != 0 || opt.zstd):

@@ -18,7 +18,6 @@ import (
 	"btcsniff/capture/live"
 	"btcsniff/internal/cli"
 	"btcsniff/internal/pipeline"
-	"btcsniff/v2"
 )
 
 const (
@@ -29,7 +28,7 @@ const (
 // sniff does the work of the command line opt. Its error is of one or more lines (see cli.ErrorLines).
 func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Writer, bar *cli.Progress, log *slog.Logger) error {
 	began := time.Now()
-	keys, err := readKeys(opt.keyLog) // as root still, whose file it may be
+	keys, err := opt.Keys() // as root still, whose file it may be
 	if err != nil {
 		return err
 	}
@@ -62,7 +61,7 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	stopAnswering := answer(ask, log, status)
 	res, err := pipeline.Run(reading, src, pipeline.Config{
 		Sensor: opt.Sensor, Networks: opt.Networks, Local: local, LocalWithin: localWithin, V2Keys: keys,
-		Memory: opt.Memory, Workers: opt.workers, Outputs: cli.Queues(outs),
+		Memory: opt.Memory, Workers: opt.Workers, Outputs: cli.Queues(outs),
 	})
 	errKept := src.finish()
 	cli.CloseOutputs(outs)
@@ -72,7 +71,8 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	if reading.Err() != nil {
 		err = nil // that is how it was to end, or a sink failed, which the outputs know
 	}
-	sum := cli.Summarize(res, outs, time.Since(began))
+	st := src.Stats()
+	sum := cli.Summarize(&st, res, outs, time.Since(began))
 	for i := range sum.Local {
 		sum.Local[i].Reason = cmp.Or(reason, sum.Local[i].Reason)
 	}
@@ -92,23 +92,6 @@ func (s *source) verdict(run, kept error, sum *cli.Summary, outs []cli.Output) e
 		more = append(more, kept)
 	}
 	return cli.Verdict(run, sum, outs, more...)
-}
-
-// readKeys reads a key log, if one is named.
-func readKeys(path string) (*v2.Keys, error) {
-	if path == "" {
-		return nil, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("--v2-keys: %w", err)
-	}
-	defer f.Close()
-	keys, err := v2.ParseKeys(f)
-	if err != nil {
-		return nil, fmt.Errorf("--v2-keys %s: %w", path, err)
-	}
-	return keys, nil
 }
 
 // A source is what sniff reads: interfaces, perhaps kept in files, perhaps a number of packets only.

@@ -87,7 +87,7 @@ func (s *source) summarize(sum *cli.Summary, res *pipeline.Result) {
 		})
 	}
 	if s.keeper != nil {
-		sum.Kept = s.kept()
+		sum.KeptPackets = s.kept()
 	}
 }
 

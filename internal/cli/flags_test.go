@@ -27,17 +27,17 @@ func TestFlags(t *testing.T) {
 		name, args string
 		want       Flags
 	}{
-		{"none", "", Flags{Targets: duck}},
-		{"one or two dashes", "-sink null: --sink jsonl:-", Flags{Targets: []Target{{"null:", toNull, ""}, {"jsonl:-", toJSON, "-"}}}},
-		{"networks", "--network regtest --network F9BEB4D9", Flags{Targets: duck, Networks: []record.Network{
+		{"none", "", Flags{Workers: 1, Targets: duck}},
+		{"one or two dashes", "-sink null: --sink jsonl:-", Flags{Workers: 1, Targets: []Target{{"null:", toNull, ""}, {"jsonl:-", toJSON, "-"}}}},
+		{"networks", "--network regtest --network F9BEB4D9", Flags{Workers: 1, Targets: duck, Networks: []record.Network{
 			{Name: "regtest", Magic: [4]byte{0xfa, 0xbf, 0xb5, 0xda}}, {Name: "mainnet", Magic: [4]byte{0xf9, 0xbe, 0xb4, 0xd9}},
 		}}},
-		{"local addresses", "--local 192.0.2.10 --local 198.51.100.7/24 --local ::ffff:192.0.2.11", Flags{Targets: duck, Local: []netip.Prefix{
+		{"local addresses", "--local 192.0.2.10 --local 198.51.100.7/24 --local ::ffff:192.0.2.11", Flags{Workers: 1, Targets: duck, Local: []netip.Prefix{
 			netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("192.0.2.11/32"),
 		}}},
-		{"the rest", "--sensor fra1 --memory 64M --log-format json -v", Flags{Targets: duck, Sensor: "fra1", Memory: 64 << 20, JSON: true, Verbose: true}},
+		{"the rest", "--sensor fra1 --memory 64M --log-format json -v --workers 3 --v2-keys k", Flags{Workers: 3, KeyLog: "k", Targets: duck, Sensor: "fra1", Memory: 64 << 20, JSON: true, Verbose: true}},
 		{"password", "--sink postgres://u:secret@192.0.2.1/db", Flags{
-			Targets: []Target{{"postgres://u:xxxxx@192.0.2.1/db", toPostgres, "postgres://u:secret@192.0.2.1/db"}},
+			Workers: 1, Targets: []Target{{"postgres://u:xxxxx@192.0.2.1/db", toPostgres, "postgres://u:secret@192.0.2.1/db"}},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,6 +68,8 @@ func TestUsageErrors(t *testing.T) {
 		{"memory without number", "--memory lots", "want a number of bytes"},
 		{"no memory", "--memory 0", "want a number of bytes"},
 		{"too much memory", "--memory 9999999999G", "want a number of bytes"},
+		{"no worker", "--workers 0", "--workers 0: want a number from 1 to 64"},
+		{"too many workers", "--workers 65", "--workers 65: want a number from 1 to 64"},
 		{"log format", "--log-format xml", "want text or json"},
 		{"loud and quiet", "-v -q", "give one"},
 	} {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
+	"btcsniff/capture"
 	"btcsniff/internal/pipeline"
 	"btcsniff/sink"
 )
@@ -70,9 +72,9 @@ func CloseOutputs(outs []Output) {
 	}
 }
 
-// Summarize collects what a run's parts know. The summary lacks only what the command's source knows.
-func Summarize(res *pipeline.Result, outs []Output, elapsed time.Duration) *Summary {
-	sum := &Summary{Seconds: round(elapsed), Bytes: res.Stats.Bytes, Local: []LocalAddr{}}
+// Summarize collects what a run's parts know: st are its source's counts. The summary lacks only what the command itself knows.
+func Summarize(st *capture.Stats, res *pipeline.Result, outs []Output, elapsed time.Duration) *Summary {
+	sum := &Summary{Seconds: round(elapsed), Bytes: st.Bytes, Local: []LocalAddr{}}
 	for _, c := range res.Captures {
 		s := CaptureSummary{
 			Name: c.Capture.Name, Sensor: c.Capture.Sensor, Files: len(c.Files), First: c.Capture.First,
@@ -85,6 +87,14 @@ func Summarize(res *pipeline.Result, outs []Output, elapsed time.Duration) *Summ
 	}
 	sum.Ledger = *res.Total()
 	sum.Closes = sum.Ledger.Check() == nil
+	for _, f := range st.Files {
+		switch {
+		case f.Err != nil:
+			sum.Problems = append(sum.Problems, Problem{Path: f.Path, What: f.Err.Error()})
+		case f.Warning != "":
+			sum.Problems = append(sum.Problems, Problem{Path: f.Path, What: f.Warning, Warning: true})
+		}
+	}
 	for _, o := range outs {
 		q := o.Queue.Stats()
 		k := SinkSummary{Name: o.Target.Name, Added: q.Added, Stored: q.Stored, Lost: q.Lost}
@@ -103,10 +113,15 @@ func Summarize(res *pipeline.Result, outs []Output, elapsed time.Duration) *Summ
 	return sum
 }
 
-// Verdict collects what went wrong in a run: captures of which nothing could be decoded, sinks, the run itself, a ledger that does
-// not close. run is the pipeline's error, nil where that is how the run was to end; more is what the command itself knows.
+// Verdict collects what went wrong in a run: files, captures of which nothing could be decoded, sinks, the run itself, a ledger
+// that does not close. run is the pipeline's error, nil where that is how the run was to end; more is what the command itself knows.
 func Verdict(run error, sum *Summary, outs []Output, more ...error) error {
-	errs := append(Failures(nil), more...)
+	var errs Failures
+	for _, p := range sum.Problems {
+		if !p.Warning {
+			errs = append(errs, errors.New(p.What))
+		}
+	}
 	for _, c := range sum.Captures {
 		if c.Undecodable == c.Packets && c.Packets > 0 {
 			errs = append(errs, fmt.Errorf("capture %s: none of its %s could be decoded%s; it was recorded in a way that btcsniff doesn't know, "+
@@ -120,6 +135,7 @@ func Verdict(run error, sum *Summary, outs []Output, more ...error) error {
 			sinks++
 		}
 	}
+	errs = append(errs, more...)
 	if run != nil && sinks == 0 { // a sink's error is the run's, too
 		errs = append(errs, RedactErr(run))
 	}
@@ -132,15 +148,31 @@ func Verdict(run error, sum *Summary, outs []Output, more ...error) error {
 	return errs
 }
 
-// Report writes the summary: for people to w, or as a line of the log.
+// Report says the warnings in the summary, and writes it: for people to w, or as a line of the log.
 func (f *Flags) Report(w io.Writer, log *slog.Logger, sum *Summary) {
 	if f.Quiet {
 		return
 	}
+	for _, p := range sum.Problems {
+		if p.Warning {
+			log.Warn(p.What)
+		}
+	}
 	if f.JSON {
-		log.Info("summary", "interfaces", sum.Interfaces, "captures", sum.Captures, "ledger", &sum.Ledger, "ledger_closes", sum.Closes,
-			"sinks", sum.Sinks, "local", sum.Local, "bytes", sum.Bytes, "seconds", sum.Seconds)
+		values := []any{
+			"captures", sum.Captures, "problems", sum.Problems, "ledger", &sum.Ledger, "ledger_closes", sum.Closes,
+			"sinks", sum.Sinks, "local", sum.Local, "bytes", sum.Bytes, "seconds", sum.Seconds,
+		}
+		if sum.Interfaces != nil {
+			values = append([]any{"interfaces", sum.Interfaces}, values...)
+		}
+		log.Info("summary", values...)
 		return
 	}
-	sum.Write(w)
+	for _, c := range sum.Captures {
+		log.Debug(fmt.Sprintf("capture %s: %s, %s packets, %s records, from %v", c.Name, Plural(c.Files, "file"), Count(c.Packets), Count(c.Records), c.First))
+	}
+	var b strings.Builder
+	sum.Write(&b)
+	io.WriteString(w, b.String()) // one picture
 }

@@ -15,16 +15,19 @@ import (
 
 // A Summary is what a run says at its end. Its JSON form is the log line's of --log-format json.
 type Summary struct {
-	Interfaces []InterfaceSummary `json:"interfaces,omitempty"` // of a live run
-	Captures   []CaptureSummary   `json:"captures"`
-	Problems   []Problem          `json:"problems,omitempty"` // files not read, or not to their end
-	Ledger     record.Ledger      `json:"ledger"`             // of all captures
-	Closes     bool               `json:"ledger_closes"`
-	Sinks      []SinkSummary      `json:"sinks"`
-	Kept       string             `json:"kept,omitempty"` // raw packets of a live run, in words
-	Local      []LocalAddr        `json:"local"`
-	Seconds    float64            `json:"seconds"` // that the run took
-	Bytes      int64              `json:"bytes"`   // of files
+	Interfaces  []InterfaceSummary `json:"interfaces,omitempty"` // of a live run
+	Captures    []CaptureSummary   `json:"captures"`
+	Files       int                `json:"files,omitempty"`    // read, where captures have only the latest of them; 0: they have all
+	Problems    []Problem          `json:"problems,omitempty"` // files not read, or not to their end
+	Deleted     int                `json:"deleted,omitempty"`  // files, their records being stored
+	Kept        int                `json:"kept,omitempty"`     // files that --rm did not delete
+	Ledger      record.Ledger      `json:"ledger"`             // of all captures
+	Closes      bool               `json:"ledger_closes"`
+	Sinks       []SinkSummary      `json:"sinks"`
+	KeptPackets string             `json:"kept_packets,omitempty"` // raw packets of a live run, in words
+	Local       []LocalAddr        `json:"local"`
+	Seconds     float64            `json:"seconds"` // that the run took
+	Bytes       int64              `json:"bytes"`   // of files
 }
 
 // A CaptureSummary is one continuous capture's.
@@ -105,8 +108,15 @@ func (s *Summary) Write(w io.Writer) {
 	for _, k := range s.Sinks {
 		line("stored", "%s", k)
 	}
-	if s.Kept != "" {
-		line("kept", "%s", s.Kept)
+	if s.Deleted+s.Kept > 0 {
+		text := Plural(s.Deleted, "file")
+		if s.Kept > 0 {
+			text += fmt.Sprintf("; kept %s, see the warnings and errors about them", Plural(s.Kept, "file"))
+		}
+		line("deleted", "%s", text)
+	}
+	if s.KeptPackets != "" {
+		line("kept", "%s", s.KeptPackets)
 	}
 	line("messages", "%s", messages(l.Messages))
 	line("connections", "%s", s.connections())
@@ -157,6 +167,9 @@ func (s *Summary) captures() string {
 			first = c.First
 		}
 		last = max(last, c.Last)
+	}
+	if s.Files > 0 {
+		files = s.Files
 	}
 	text := fmt.Sprintf("%s, %s, %s bytes", Plural(len(s.Captures), "capture"), Plural(files, "file"), Count(uint64(s.Bytes)))
 	if first != 0 {

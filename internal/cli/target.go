@@ -55,6 +55,9 @@ func ParseTarget(s string) (Target, error) {
 	return Target{}, errors.New("want postgres://..., duckdb:FILE, a file that ends in .duckdb, jsonl:FILE, jsonl:- (standard output) or null: (count only)")
 }
 
+// Stored says whether it is a database, in which records are stored once whatever happens.
+func (t Target) Stored() bool { return t.kind == toPostgres || t.kind == toDuckDB }
+
 // Open opens the sink. A database is created or upgraded, a file of JSON lines replaced.
 func (t Target) Open(ctx context.Context, stdout io.Writer, log *slog.Logger) (sink.Sink, error) {
 	switch t.kind {
