@@ -2,7 +2,7 @@
 
 FUZZTIME ?= 10s
 
-.PHONY: help demo test build bench lint fuzz clean
+.PHONY: help demo test build bench growth lint fuzz clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -18,9 +18,14 @@ build: ## build the commands into bin/
 	@scripts/need build
 	scripts/build ./cmd/...
 
-bench: ## measure replay against tshark and the least analyzer, with a throwaway Postgres; BENCHFLAGS are internal/bench's
+bench: ## measure each stage, then replay against tshark and the least analyzer, with a throwaway Postgres; BENCHFLAGS are internal/bench's
 	@scripts/need test
+	@scripts/bench
 	@scripts/with-postgres sh -c 'go run ./internal/bench --sink "$$BTCSNIFF_TEST_DATABASE_URL" $(BENCHFLAGS)'
+
+growth: ## measure how cost and memory grow with connections and capture time, and draw docs/growth.svg; takes some minutes
+	@scripts/need build
+	@go run ./internal/bench -growth docs/growth.svg $(GROWTHFLAGS)
 
 lint: ## gofmt -s, go vet, staticcheck, go mod tidy -diff
 	@scripts/need build

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +43,37 @@ func TestLeast(t *testing.T) {
 	}
 	if got.vects != want.vects || got.tx != want.tx || got.packets == 0 || got.span <= 0 {
 		t.Errorf("least = %+v, want %+v", got, want)
+	}
+}
+
+// The plot is well-formed, and has every point.
+func TestGrowthPlot(t *testing.T) {
+	series := func(xs ...int) (all []*size) {
+		for _, x := range xs {
+			all = append(all, &size{
+				peers: x, seconds: float64(x) * 3600, counts: counts{packets: 1000},
+				least: usage{cpu: time.Millisecond}, replay: usage{cpu: 2 * time.Millisecond, peak: 50 << 10},
+			})
+		}
+		return all
+	}
+	plot := growthPlot(series(100, 3000, 100_000), series(1, 24))
+	d := xml.NewDecoder(bytes.NewReader(plot))
+	points := 0
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v in %s", err, plot)
+		}
+		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "circle" {
+			points++
+		}
+	}
+	if points != 3+3+2 {
+		t.Errorf("%d points, want 8", points)
 	}
 }
 

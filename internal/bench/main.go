@@ -13,10 +13,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
+	"btcsniff/capture"
 	"btcsniff/internal/pcaptest"
+	"btcsniff/internal/pipeline"
+	"btcsniff/sink"
 )
 
 func main() {
@@ -43,6 +47,7 @@ type options struct {
 	peers            int
 	rounds, tsharked int
 	sinks            []string
+	growth           string
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -64,6 +69,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		o.sinks = append(o.sinks, s)
 		return nil
 	})
+	fs.StringVar(&o.growth, "growth", "", "instead, measure how cost and memory grow with connections and capture time, and draw that to an SVG `FILE`; "+
+		"-seconds is then the capture time for each number of connections")
 	if err := fs.Parse(args); err != nil {
 		return nil, usageError{err}
 	}
@@ -82,6 +89,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 1 && args[0] == generateCommand {
 		return generate(args[1], args[2:], stderr)
 	}
+	if len(args) == 2 && args[0] == allocsCommand {
+		return allocs(ctx, args[1], stdout)
+	}
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
@@ -91,6 +101,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("make a folder to work in: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	if o.growth != "" {
+		return o.grow(ctx, dir, stdout, stderr)
+	}
 	if err := o.prepare(ctx, dir, args, stderr); err != nil {
 		return err
 	}
@@ -109,12 +122,41 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			}
 		}
 	}
-	return report(stdout, o, programs)
+	if err := report(stdout, o, programs); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	return command(ctx, stdout, self, allocsCommand, o.file)
+}
+
+// allocs runs the pipeline to a sink that counts, and says how often it allocated.
+func allocs(ctx context.Context, path string, stdout io.Writer) error {
+	src, err := capture.Open([]string{path}, capture.Options{})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	q := sink.NewQueue(ctx, sink.NewNull(), sink.QueueOptions{Mixed: true})
+	res, err := pipeline.Run(ctx, src, pipeline.Config{Sensor: "bench", Outputs: []*sink.Queue{q}})
+	if err := errors.Join(err, q.Close()); err != nil {
+		return err
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	l := res.Total()
+	fmt.Fprintf(stdout, "\nreplay, null: %.3f allocations and %.0f bytes for each packet, %.4f and %.1f for each record\n",
+		float64(m.Mallocs)/float64(l.PacketsRead), float64(m.TotalAlloc)/float64(l.PacketsRead),
+		float64(m.Mallocs)/float64(l.Records()), float64(m.TotalAlloc)/float64(l.Records()))
+	return nil
 }
 
 const (
 	leastCommand    = "least"
 	generateCommand = "generate"
+	allocsCommand   = "allocs"
 )
 
 // generate writes the capture that the flags ask for.
@@ -133,11 +175,8 @@ func generate(path string, args []string, stderr io.Writer) error {
 
 // prepare builds and generates what was not given.
 func (o *options) prepare(ctx context.Context, dir string, args []string, stderr io.Writer) error {
-	if o.replay == "" {
-		o.replay = filepath.Join(dir, "replay")
-		if err := command(ctx, stderr, "go", "build", "-trimpath", "-o", o.replay, "./cmd/replay"); err != nil {
-			return err
-		}
+	if err := o.build(ctx, dir, stderr); err != nil {
+		return err
 	}
 	if o.file != "" {
 		return nil
@@ -149,6 +188,15 @@ func (o *options) prepare(ctx context.Context, dir string, args []string, stderr
 	o.file = filepath.Join(dir, "bench.pcap")
 	fmt.Fprintln(stderr, "generating a capture")
 	return command(ctx, stderr, self, append([]string{generateCommand, o.file}, args...)...)
+}
+
+// build builds replay, unless it was given.
+func (o *options) build(ctx context.Context, dir string, stderr io.Writer) error {
+	if o.replay != "" {
+		return nil
+	}
+	o.replay = filepath.Join(dir, "replay")
+	return command(ctx, stderr, "go", "build", "-trimpath", "-o", o.replay, "./cmd/replay")
 }
 
 func command(ctx context.Context, stderr io.Writer, name string, args ...string) error {
@@ -172,6 +220,8 @@ func (o *options) programs(dir string) ([]*program, error) {
 			"-e", "bitcoin.command", "-e", "bitcoin.inv.type", "-e", "bitcoin.inv.hash")
 		all = append(all, &program{name: tsharkName, rounds: min(o.tsharked, o.rounds), args: args})
 	}
+	two := fixed(o.replay, "-q", "--workers", "2", "--sensor", "bench", "--sink", "null:", o.file)
+	all = append(all, &program{name: twoWorkers, rounds: o.rounds, args: two})
 	sinks := append([]string{"null:", "jsonl:/dev/null", "duckdb:" + filepath.Join(dir, "%d.duckdb")}, o.sinks...)
 	for _, sink := range sinks {
 		scheme, _, _ := strings.Cut(sink, ":")

@@ -13,7 +13,11 @@ import (
 	"time"
 )
 
-const tsharkName = "tshark"
+const (
+	tsharkName = "tshark"
+	nullSink   = "replay, null"
+	twoWorkers = "replay, null, 2 workers"
+)
 
 // A program is one command line that is measured.
 type program struct {
@@ -98,5 +102,21 @@ func report(w io.Writer, o *options, programs []*program) error {
 		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%s\t%.2f\t%.0f\t%d\t\n", p.name, u.cpu.Seconds(), u.cpu.Seconds()/yardstick.Seconds(), part,
 			u.wall.Seconds(), c.span.Seconds()/u.wall.Seconds(), u.peak>>10)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if one, two := find(programs, nullSink), find(programs, twoWorkers); one != nil && two != nil {
+		fmt.Fprintf(w, "\n2 workers are %.2f times as fast as 1 to null\n", one.median().wall.Seconds()/two.median().wall.Seconds())
+	}
+	return nil
+}
+
+// find returns the program of that name, or nil.
+func find(programs []*program, name string) *program {
+	for _, p := range programs {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
 }

@@ -73,8 +73,8 @@ type tag struct {
 }
 
 const (
-	loadSteps  = 4096        // segments, of all workers together, that are handed out at once
-	loadBytes  = 512 << 10   // payload bytes
+	loadSteps  = 256         // segments for each worker that are handed out at once: few enough to be found in the caches
+	loadBytes  = 64 << 10    // payload bytes for each worker
 	loadsAhead = 3           // loads that may wait for each worker
 	loadAge    = time.Second // of capture time that a load may take to fill
 )
@@ -119,7 +119,7 @@ func (t *crew) segment(k *track, s *segment.Segment, at record.Time) {
 	})
 	l.steps[len(l.steps)-1].seg.Payload = nil
 	t.bytes += len(s.Payload)
-	if t.bytes >= loadBytes || len(l.steps) >= loadSteps {
+	if n := len(t.hands); t.bytes >= n*loadBytes || len(l.steps) >= n*loadSteps {
 		t.flush()
 	}
 }
