@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	_ "github.com/duckdb/duckdb-go/v2" // the driver "duckdb"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -36,7 +35,7 @@ type database interface {
 	count(t *testing.T) int     // of rows of inv
 }
 
-// duckFile is an embedded database. No other process has it open.
+// duckFile is an embedded database. No other process has it open. Its driver comes with the sink.
 type duckFile string
 
 func (d duckFile) url() string { return "duckdb:" + string(d) }

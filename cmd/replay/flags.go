@@ -31,6 +31,7 @@ type options struct {
 	follow      bool             // until a signal
 	remove      bool             // files whose records are stored
 	keyLog      string           // file of session secrets; "": none
+	verify      bool             // compare with tshark instead
 	json        bool             // logs as JSON lines
 	verbose     bool
 	quiet       bool
@@ -68,6 +69,7 @@ func newFlags(opt *options) *flag.FlagSet {
 	fs.IntVar(&opt.workers, "workers", 1, "`N` goroutines follow connections and decode; more help where cores are idle, at a little more CPU in all; records don't depend on it; default 1")
 	fs.BoolVar(&opt.follow, "follow", false, "go on with folders that tcpdump or dumpcap rotates files into, and with files that grow, until SIGINT or SIGTERM")
 	fs.BoolVar(&opt.remove, "rm", false, "delete each file once its records are committed; needs a database as sink")
+	fs.BoolVar(&opt.verify, "verify", false, "store nothing, but compare with what tshark finds in the same captures, and print who found what")
 	fs.StringVar(&opt.keyLog, "v2-keys", "", "decrypt v2 (BIP 324) connections with the session secrets in `FILE`, which is read once, at the start")
 	fs.Func("log-format", "`FORMAT` of what is said on standard error: text or json; default text", func(s string) error {
 		opt.json = s == "json"
@@ -108,6 +110,9 @@ func parseFlags(args []string) (*options, error) {
 	}
 	if len(opt.paths) == 0 {
 		return nil, usageError{errors.New("no capture given: name files or directories, or - for standard input, as in: replay capture.pcap")}
+	}
+	if opt.verify && (len(opt.sinks) > 0 || opt.follow || opt.remove || slices.Contains(opt.paths, "-")) {
+		return nil, usageError{errors.New("--verify stores nothing and reads files twice: leave out --sink, --follow, --rm and standard input")}
 	}
 	if err := opt.parseSinks(); err != nil {
 		return nil, usageError{err}

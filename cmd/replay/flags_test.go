@@ -74,6 +74,8 @@ func TestUsageErrors(t *testing.T) {
 		{"deleting standard input", "--rm a -", "--rm can't delete standard input"},
 		{"deleting what is only counted", "--rm --sink null: a", "--rm without a database"},
 		{"deleting what goes to a pipe", "--rm --sink jsonl:- a", "--rm without a database"},
+		{"comparing and storing", "--verify --sink null: a", "--verify stores nothing"},
+		{"comparing standard input", "--verify -", "--verify stores nothing"},
 		{"no workers", "--workers 0 a", "want a number from 1 to 64"},
 		{"too many workers", "--workers 65 a", "want a number from 1 to 64"},
 		{"no value", "a --sink", "flag needs an argument: -sink"},

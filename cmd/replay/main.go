@@ -53,7 +53,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	bar := newProgress(stderr, isTerminal(stderr) && !opt.quiet && !opt.json)
 	log := slog.New(newHandler(bar, opt))
-	if err := replay(ctx, opt, stdin, stdout, bar, log); err != nil {
+	if opt.verify {
+		err = verify(ctx, opt, stdout, log)
+	} else {
+		err = replay(ctx, opt, stdin, stdout, bar, log)
+	}
+	if err != nil {
 		for _, line := range errorLines(err) {
 			log.Error(line)
 		}
