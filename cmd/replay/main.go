@@ -9,11 +9,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
+
+	"btcsniff/internal/cli"
 )
 
 func main() {
@@ -22,19 +22,8 @@ func main() {
 	os.Exit(exitCode(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)))
 }
 
-// A usageError says what is wrong with the command line and what to type instead.
-type usageError struct{ error }
-
 // exitCode is the process's: 0 all done, 1 something failed, 2 wrong usage.
-func exitCode(err error) int {
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, new(usageError)):
-		return 2
-	}
-	return 1
-}
+func exitCode(err error) int { return cli.ExitCode(err) }
 
 // run is the whole command. What went wrong has been written to stderr, one line each, when it returns; its error only
 // decides on the exit code.
@@ -47,37 +36,22 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err != nil:
 		fmt.Fprintf(stderr, "replay: %v (replay -h shows all flags)\n", err)
 		return err
-	case opt.showVersion:
-		fmt.Fprintf(stdout, "replay (btcsniff) %s\n", version())
+	case opt.ShowVersion:
+		fmt.Fprintf(stdout, "replay (btcsniff) %s\n", cli.Version())
 		return nil
 	}
-	bar := newProgress(stderr, isTerminal(stderr) && !opt.quiet && !opt.json)
-	log := slog.New(newHandler(bar, opt))
+	bar := cli.NewProgress(stderr, cli.IsTerminal(stderr) && !opt.Quiet && !opt.JSON)
+	log := opt.NewLogger("replay", bar)
 	if opt.verify {
 		err = verify(ctx, opt, stdout, log)
 	} else {
 		err = replay(ctx, opt, stdin, stdout, bar, log)
 	}
 	if err != nil {
-		for _, line := range errorLines(err) {
+		for _, line := range cli.ErrorLines(err) {
 			log.Error(line)
 		}
 		return err
 	}
 	return nil
-}
-
-// version is what the go command recorded of the source that this was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown version"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += " " + s.Value
-		}
-	}
-	return v + " " + info.GoVersion
 }

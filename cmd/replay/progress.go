@@ -2,11 +2,9 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"os"
-	"sync"
 	"time"
 
+	"btcsniff/internal/cli"
 	"btcsniff/record"
 )
 
@@ -26,7 +24,7 @@ type sample struct {
 // String is the progress line: files, bytes, MB/s, records/s, time left.
 func (s sample) String() string {
 	if s.follow {
-		line := fmt.Sprintf("following  %s read  %.1f MB  %s records", plural(s.begun, "file"), float64(s.bytes)/1e6, count(s.records))
+		line := fmt.Sprintf("following  %s read  %.1f MB  %s records", cli.Plural(s.begun, "file"), float64(s.bytes)/1e6, count(s.records))
 		if s.latest != 0 {
 			line += fmt.Sprintf("  latest packet %v", record.FromNanos(s.latest))
 		}
@@ -49,80 +47,5 @@ func (s sample) String() string {
 	return line
 }
 
-// A progress draws one line at the bottom of a terminal, below whatever else is written through it. Its methods may be called by
-// several goroutines.
-type progress struct {
-	mu    sync.Mutex
-	w     io.Writer
-	on    bool
-	shown bool
-}
-
-// newProgress writes to w. If it is not on, no line is drawn.
-func newProgress(w io.Writer, on bool) *progress { return &progress{w: w, on: on} }
-
-// Write writes b where the line is; the next draw puts the line below.
-func (p *progress) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.erase()
-	return p.w.Write(b)
-}
-
-func (p *progress) erase() {
-	if p.shown {
-		io.WriteString(p.w, "\r\x1b[K")
-		p.shown = false
-	}
-}
-
-// draw replaces the line.
-func (p *progress) draw(s sample) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.erase()
-	io.WriteString(p.w, s.String())
-	p.shown = true
-}
-
-// watch draws what look returns again and again, until stop is called. stop waits for the last picture and removes it.
-func (p *progress) watch(look func() sample) (stop func()) {
-	if !p.on {
-		return func() {}
-	}
-	done, gone := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(gone)
-		tick := time.NewTicker(refresh)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				p.draw(look())
-			case <-done:
-				p.mu.Lock()
-				p.erase()
-				p.mu.Unlock()
-				return
-			}
-		}
-	}()
-	return func() {
-		close(done)
-		<-gone
-	}
-}
-
-// isTerminal says whether w is a terminal that understands how a line is erased.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	fi, err := f.Stat()
-	if err != nil || fi.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull) // a character device, too
-	return err != nil || !os.SameFile(fi, null)
-}
+// count writes n with commas between thousands.
+func count(n uint64) string { return cli.Count(n) }

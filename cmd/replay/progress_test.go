@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"strings"
 	"testing"
 	"time"
 )
@@ -32,36 +30,5 @@ func TestSample(t *testing.T) {
 				t.Errorf("sample line\n got %q\nwant %q", got, c.want)
 			}
 		})
-	}
-}
-
-// What is written while the line is shown stands above it, and nothing of the line is left at the end.
-func TestProgress(t *testing.T) {
-	var out strings.Builder
-	p := newProgress(&out, true)
-	p.draw(sample{files: 1})
-	if _, err := p.Write([]byte("replay: warning\n")); err != nil {
-		t.Fatal(err)
-	}
-	p.draw(sample{files: 1})
-	p.watch(func() sample { return sample{} })()
-	line := sample{files: 1}.String()
-	if want := line + "\r\x1b[Kreplay: warning\n" + line + "\r\x1b[K"; out.String() != want {
-		t.Errorf("terminal got %q, want %q", out.String(), want)
-	}
-}
-
-func TestIsTerminal(t *testing.T) {
-	t.Setenv("TERM", "xterm")
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	if isTerminal(null) {
-		t.Errorf("isTerminal(%s) = true", os.DevNull)
-	}
-	if isTerminal(&strings.Builder{}) {
-		t.Error("isTerminal of what is no file = true")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"btcsniff/capture"
+	"btcsniff/internal/cli"
 	"btcsniff/internal/pipeline"
 	"btcsniff/internal/tshark"
 	"btcsniff/record"
@@ -42,7 +43,7 @@ func (c *compared) Write(_ context.Context, b *record.Batch) (uint64, error) {
 // verify compares what replay finds with what tshark finds in the same captures, and writes to stdout who found what. It stores nothing. That
 // they differ is no error: only reading the bytes would tell who is right.
 func verify(ctx context.Context, opt *options, stdout io.Writer, log *slog.Logger) error {
-	keys, err := readKeys(opt.keyLog)
+	keys, err := opt.Keys()
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func verify(ctx context.Context, opt *options, stdout io.Writer, log *slog.Logge
 	theirs := map[string]uint64{}
 	odd := uint64(0)
 	for _, c := range src.Captures() {
-		log.Info(fmt.Sprintf("reading %s with tshark", plural(len(c.Files), "file")), "capture", c.Name)
+		log.Info(fmt.Sprintf("reading %s with tshark", cli.Plural(len(c.Files), "file")), "capture", c.Name)
 		res, err := tshark.Read(ctx, c.Files, comparison.Theirs)
 		if err != nil {
 			return fmt.Errorf("capture %s: %w", c.Name, err)
@@ -67,7 +68,7 @@ func verify(ctx context.Context, opt *options, stdout io.Writer, log *slog.Logge
 	}
 	queue := sink.NewQueue(ctx, &compared{sink.NewNull(), comparison}, sink.QueueOptions{Mixed: true})
 	res, err := pipeline.Run(ctx, src, pipeline.Config{
-		Sensor: opt.sensor, Networks: opt.networks, Local: opt.local, Memory: opt.memory, Workers: opt.workers, V2Keys: keys,
+		Sensor: opt.Sensor, Networks: opt.Networks, Local: opt.Local, Memory: opt.Memory, Workers: opt.Workers, V2Keys: keys,
 		Outputs: []*sink.Queue{queue},
 	})
 	if closed := queue.Close(); err == nil {
@@ -77,7 +78,7 @@ func verify(ctx context.Context, opt *options, stdout io.Writer, log *slog.Logge
 		return err
 	}
 	if odd > 0 {
-		log.Warn(fmt.Sprintf("%s of tshark's could not be understood", plural(odd, "line")))
+		log.Warn(fmt.Sprintf("%s of tshark's could not be understood", cli.Plural(odd, "line")))
 	}
 	_, err = io.WriteString(stdout, comparisonText(comparison, res.Total().Messages, theirs))
 	return err

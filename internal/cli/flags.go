@@ -74,6 +74,9 @@ func (f *Flags) Declare(fs *flag.FlagSet, local, sensor string) {
 	fs.BoolVar(&f.ShowVersion, "version", false, "print the version and exit")
 }
 
+// SinksGiven says whether there was a --sink.
+func (f *Flags) SinksGiven() bool { return len(f.sinks) > 0 }
+
 // Check looks for shared flags that contradict each other, and fills in Targets. Its error is a UsageError.
 func (f *Flags) Check() error {
 	switch {
