@@ -13,7 +13,7 @@ type Conn struct {
 	d       *Decoder
 	rec     *record.Conn
 	network record.Network    // the zero Network until a message was decoded
-	pongs   *[2][]record.Pong // that A, that B sent, waiting for their ping: see pong; nil until there is one
+	pongs   *[2][]record.Pong // that A, that B sent, waiting for their ping: see pong; nil if there are none
 	keyed   *v2.Conn          // what may decrypt the connection; nil before it is tried
 	proxy   proxyKind         // what the first bytes asked a proxy with
 	v2      bool              // a v2 handshake was seen, or a packet decrypted
@@ -88,9 +88,8 @@ func (c *Conn) Close(end record.ConnEnd) {
 	for i := range c.streams {
 		c.streams[i].close()
 	}
-	if c.pongs != nil {
-		c.givePongs(0, never)
-		c.givePongs(1, never)
+	for i := 0; i < len(c.streams) && c.pongs != nil; i++ {
+		c.givePongs(i, never)
 	}
 	end.Transport = c.transport()
 	var a, b heard
@@ -204,6 +203,9 @@ func (c *Conn) givePongs(side int, reached record.Time) {
 		}
 	}
 	c.pongs[side] = waiting
+	if len(c.pongs[0])+len(c.pongs[1]) == 0 {
+		c.pongs = nil // so that it is not looked at again with every segment
+	}
 }
 
 func sideOf(fromB bool) int {
