@@ -2,10 +2,10 @@
 
 FUZZTIME ?= 10s
 
-.PHONY: help demo test build bench growth lint fuzz clean
+.PHONY: help demo test build bench fidelity growth lint fuzz clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: ## install what is missing, build, replay the fixtures into an embedded database, show who announced first
 	@scripts/demo
@@ -26,6 +26,10 @@ bench: ## measure each stage, then replay against tshark and the least analyzer,
 growth: ## measure how cost and memory grow with connections and capture time, and draw docs/growth.svg; takes some minutes
 	@scripts/need build
 	@go run ./internal/bench -growth docs/growth.svg $(GROWTHFLAGS)
+
+fidelity: ## measure what tshark and btcsniff find of what is in captures, into docs/fidelity.md; needs tshark
+	@scripts/need build
+	go run ./internal/fidelity docs/fidelity.md
 
 lint: ## gofmt -s, go vet, staticcheck, go mod tidy -diff
 	@scripts/need build

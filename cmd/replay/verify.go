@@ -24,8 +24,8 @@ const caveats = `Where the two differ, mind that tshark
 - verifies no checksum, so that what only it found may be no message at all;
 - takes a transaction with witnesses for one without inputs; where it then calls a packet malformed, it may lose what follows in that stream;
 - knows no txid (transactions are compared here by checksum and length) and shows nothing of what is in a cmpctblock;
-- loses streams of which another dissector claims the port, and often more than one message after a hole, or when joined in the middle;
-- dates a message by the packet with which its stream could go on, also where the message's own bytes had come earlier.
+- does not order segments unless its preference tcp.reassemble_out_of_order is set, and loses much where they are out of order;
+- loses streams of which another dissector claims the port.
 `
 
 // A compared sink compares records with what tshark found.

@@ -14,9 +14,10 @@ type Comparison struct {
 	sides  map[record.Kind]*Sides
 }
 
+// found are the times at which the same was found, once or more often.
 type found struct {
-	n  int
-	at record.Time // of the latest that was added
+	at   record.Time
+	more []record.Time
 }
 
 // Sides says who found how much of one kind.
@@ -42,28 +43,37 @@ func NewComparison() *Comparison {
 
 // Theirs adds something that the other reader found.
 func (c *Comparison) Theirs(s Sighting) {
-	c.theirs[s.Item] = found{c.theirs[s.Item].n + 1, s.SeenAt}
+	f, again := c.theirs[s.Item]
+	if again {
+		f.more = append(f.more, s.SeenAt)
+	} else {
+		f.at = s.SeenAt
+	}
+	c.theirs[s.Item] = f
 }
 
 // Ours adds something that we found, when all of theirs was added.
 func (c *Comparison) Ours(s Sighting) {
 	side := c.sides[s.Kind]
-	f := c.theirs[s.Item]
-	switch {
-	case f.n == 0:
+	f, ok := c.theirs[s.Item]
+	if !ok {
 		side.Ours++
 		if len(side.OursFirst) < maxExamples {
 			side.OursFirst = append(side.OursFirst, s)
 		}
 		return
-	case f.n == 1:
-		delete(c.theirs, s.Item)
-	default:
-		c.theirs[s.Item] = found{f.n - 1, f.at}
 	}
 	side.Both++
+	if i := slices.Index(f.more, s.SeenAt); i >= 0 && f.at != s.SeenAt {
+		f.at, f.more[i] = f.more[i], f.at
+	}
 	if f.at != s.SeenAt {
 		side.OtherTime++
+	}
+	if n := len(f.more); n > 0 {
+		c.theirs[s.Item] = found{f.more[n-1], f.more[:n-1]}
+	} else {
+		delete(c.theirs, s.Item)
 	}
 }
 
@@ -74,7 +84,7 @@ func (c *Comparison) Sides(k record.Kind) Sides {
 		if item.Kind != k {
 			continue
 		}
-		s.Theirs += uint64(f.n)
+		s.Theirs += uint64(1 + len(f.more))
 		s.TheirsFirst = append(s.TheirsFirst, Sighting{item, f.at})
 		if len(s.TheirsFirst) > 1000 {
 			s.TheirsFirst = earliest(s.TheirsFirst)

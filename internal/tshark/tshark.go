@@ -126,6 +126,9 @@ func Each(b *record.Batch, f func(Sighting)) {
 	}
 }
 
+// OutOfOrder is the preference with which tshark puts segments into order that came out of it. By default it does not.
+const OutOfOrder = "tcp.reassemble_out_of_order:TRUE"
+
 // columns are the fields that tshark is asked for.
 var columns = []string{
 	"frame.time_epoch", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport",
@@ -163,8 +166,9 @@ type Result struct {
 }
 
 // Read runs tshark on the files of one continuous capture, in their order, and calls each with all that it finds. Several files are
-// handed to it as one, by Wireshark's mergecap. The error is ErrMissing, or says what tshark said.
-func Read(ctx context.Context, files []string, each func(Sighting)) (*Result, error) {
+// handed to it as one, by Wireshark's mergecap. prefs are preferences of tshark's ("name:value", see its -o), beside its defaults. The
+// error is ErrMissing, or says what tshark said.
+func Read(ctx context.Context, files []string, each func(Sighting), prefs ...string) (*Result, error) {
 	program, err := exec.LookPath("tshark")
 	if err != nil {
 		return nil, ErrMissing
@@ -172,6 +176,9 @@ func Read(ctx context.Context, files []string, each func(Sighting)) (*Result, er
 	args := []string{"-r", "-", "-n", "-Y", "bitcoin", "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,"}
 	for _, c := range columns {
 		args = append(args, "-e", c)
+	}
+	for _, p := range prefs {
+		args = append(args, "-o", p)
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	if len(files) == 1 {

@@ -63,15 +63,15 @@ func TestComparison(t *testing.T) {
 		return tshark.Sighting{Item: tshark.Item{Kind: record.KindPing, From: netip.MustParseAddrPort("192.0.2.10:8333"), What: tshark.Nonce(n)}, SeenAt: record.FromNanos(sec * 1e9)}
 	}
 	c := tshark.NewComparison()
-	for _, s := range []tshark.Sighting{at(1, 1), at(2, 1), at(2, 2), at(4, 9), at(3, 3)} {
+	for _, s := range []tshark.Sighting{at(1, 1), at(2, 1), at(2, 2), at(4, 9), at(3, 3), at(7, 1)} {
 		c.Theirs(s)
 	}
-	for _, s := range []tshark.Sighting{at(1, 1), at(2, 1), at(5, 1), at(2, 2), at(6, 1)} {
+	for _, s := range []tshark.Sighting{at(1, 1), at(2, 1), at(5, 1), at(2, 2), at(6, 1), at(7, 2)} {
 		c.Ours(s)
 	}
 	s := c.Sides(record.KindPing)
-	if got := fmt.Sprint(s.Both, s.OtherTime, s.Ours, s.Theirs); got != "3 1 2 2" {
-		t.Errorf("both, at another time, ours, theirs: %s, want 3 1 2 2", got)
+	if got := fmt.Sprint(s.Both, s.OtherTime, s.Ours, s.Theirs); got != "4 1 2 2" {
+		t.Errorf("both, at another time, ours, theirs: %s, want 4 1 2 2", got)
 	}
 	if len(s.OursFirst) != 2 || len(s.TheirsFirst) != 2 || s.TheirsFirst[0].What != tshark.Nonce(3) {
 		t.Errorf("examples: ours %v, theirs %v", s.OursFirst, s.TheirsFirst)
