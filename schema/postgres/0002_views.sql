@@ -81,21 +81,32 @@ END
 $$;
 
 -- first_seen: who told the node first of each transaction. lead_us is how much earlier that was than the next connection's
--- sighting. hash is the txid where the transaction itself was captured, else the hash as announced.
+-- sighting. hash is the txid where the transaction itself was captured, else the hash as announced. It doesn't read the view
+-- sighting, but the tables behind it: only so does a condition on hash reach each of them through an index.
 CREATE VIEW first_seen AS
-SELECT encode(f.hash, 'hex') AS hash, f.seen_at AS first_seen, s.name AS sensor, k.network,
+SELECT encode(f.hash, 'hex') AS hash, f.seen_at AS first_seen, k.sensor, k.network,
        k.peer_address, k.peer_port, k.peer_name, NULL::text AS country,
        f.lead_us, peers(f.hash) AS peers, f.conn
 FROM (SELECT hash, seen_at, conn, row_number() OVER w AS place,
              (extract(epoch FROM lead(seen_at) OVER w - seen_at) * 1000000)::bigint AS lead_us
       FROM (SELECT hash, conn, min(seen_at) AS seen_at
-            FROM (SELECT s.hash, s.seen_at, s.conn FROM sighting s
-                  WHERE NOT EXISTS (SELECT FROM tx t WHERE t.wtxid = s.hash)
+            FROM (SELECT i.hash, v.seen_at, v.conn
+                  FROM item i
+                       CROSS JOIN LATERAL (VALUES (i.first_seen, i.first_conn), (i.second_seen, i.second_conn)) v (seen_at, conn)
+                  WHERE i.type IN (1, 5, 1073741825) AND v.conn IS NOT NULL
+                    AND NOT EXISTS (SELECT FROM tx t WHERE t.wtxid = i.hash)
                   UNION ALL
-                  SELECT t.txid, s.seen_at, s.conn FROM tx_hash t JOIN sighting s ON s.hash = t.wtxid) a
+                  SELECT t.txid, v.seen_at, v.conn
+                  FROM tx_hash t JOIN item i ON i.hash = t.wtxid
+                       CROSS JOIN LATERAL (VALUES (i.first_seen, i.first_conn), (i.second_seen, i.second_conn)) v (seen_at, conn)
+                  WHERE i.type IN (1, 5, 1073741825) AND v.conn IS NOT NULL
+                  UNION ALL
+                  SELECT t.txid, t.seen_at, t.conn FROM tx t WHERE NOT t.outbound) a
             GROUP BY hash, conn) b
       WINDOW w AS (PARTITION BY hash ORDER BY seen_at, conn)) f
-     JOIN connection k ON k.id = f.conn
-     JOIN capture c ON c.id = k.capture
-     JOIN sensor s ON s.id = c.sensor
+     CROSS JOIN LATERAL (
+         SELECT s.name AS sensor, k.network, k.peer_address, k.peer_port, k.peer_name
+         FROM connection k JOIN capture c ON c.id = k.capture JOIN sensor s ON s.id = c.sensor
+         WHERE k.id = f.conn
+         OFFSET 0) k -- one look into the index for each, as the planner can't know that there are many
 WHERE f.place = 1;
