@@ -65,7 +65,7 @@ type tagged struct {
 	then  func()
 }
 
-// A tag says which step made a record, and for which connection: one step can be for several. out is where it goes.
+// A tag says which step made a record and, of a step that all hands take, for which connection. out is where it goes.
 type tag struct {
 	step, conn uint64
 	at         record.Time // of the step; 0 at the end
@@ -196,6 +196,7 @@ func (h *hand) take(l *load) {
 	for i := range l.steps {
 		s := &l.steps[i]
 		h.tagger.next = tag{step: s.order, at: s.at, out: s.worker.track.out}
+		h.tagger.shared = s.kind != takeSegment
 		switch s.kind {
 		case takeSegment:
 			s.seg.Payload, data = data[:s.size:s.size], data[s.size:]
@@ -257,12 +258,15 @@ func first(parts []*tagged, next []int) int {
 
 // A tagger keeps a hand's records with their tags. It is a decode.Recorder.
 type tagger struct {
-	to   *tagged
-	next tag // of the step at hand; conn is not set
+	to     *tagged
+	next   tag  // of the step at hand; conn is not set
+	shared bool // all hands take that step, so that connections have to be told apart
 }
 
 func (g *tagger) tag(c *record.Conn) *record.Batch {
-	g.next.conn = c.Number
+	if g.shared { // else c is not looked at, which would be a wait for memory
+		g.next.conn = c.Number
+	}
 	g.to.tags = append(g.to.tags, g.next)
 	return &g.to.batch
 }
