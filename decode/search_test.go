@@ -248,6 +248,45 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestManySmall has very many streams, each of which keeps a capture time for every byte of a small message that it waits for.
+func TestManySmall(t *testing.T) {
+	const (
+		limit   = 1 << 20
+		streams = 2000
+		most    = 2*limit + streams*(headerLen+1)*(1+markSize)
+	)
+	message := main.Message("tx", make([]byte, 3000))
+	for _, openerKnown := range []bool{true, false} {
+		t.Run(fmt.Sprint("opener known: ", openerKnown), func(t *testing.T) {
+			d := New(Config{MaxBuffer: limit})
+			d.cfg.Out = new(record.Batch)
+			var conns []*Conn
+			for range streams {
+				conns = append(conns, d.Conn(newConn(openerKnown)))
+			}
+			kept := 0
+			for at := range 200 {
+				for _, c := range conns {
+					c.Data(false, message[at:at+1], record.Time(at))
+					kept = max(kept, d.buffered)
+				}
+			}
+			if kept < limit || kept > most {
+				t.Errorf("at most %d bytes kept, want %d to %d", kept, limit, most)
+			}
+			if d.stats.Evicted == 0 {
+				t.Error("nothing evicted")
+			}
+			for _, c := range conns {
+				c.Close(record.ConnEnd{})
+			}
+			if got := accounted(&d.stats); got != 200*streams || d.buffered != 0 {
+				t.Errorf("%d bytes accounted for, %d still kept, want %d and 0", got, d.buffered, 200*streams)
+			}
+		})
+	}
+}
+
 // TestEvictedMessages are counted, and what follows them is decoded.
 func TestEvictedMessages(t *testing.T) {
 	big, pings := main.Message("tx", bytesOf(0xff, 50_000)), func() []byte { b, _ := lines(1, 3); return b }()
