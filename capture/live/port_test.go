@@ -69,16 +69,22 @@ type wireHandle struct {
 }
 
 func (h *wireHandle) read() ([]byte, int64, int, error) {
+	var e event
 	select {
-	case e := <-h.wire.events:
-		if e.err != nil || e.at == 0 {
-			return nil, 0, 0, errors.Join(e.err)
-		}
-		h.buf = append(h.buf[:0], e.data...)
-		return h.buf, e.at, len(e.data) + 1, nil
+	case e = <-h.wire.events:
 	case <-time.After(5 * time.Millisecond):
-		return nil, 0, 0, errTimeout
+		// Where this goroutine had to wait for a processor, both were ready. As with a kernel's buffer, only an empty one is silent.
+		select {
+		case e = <-h.wire.events:
+		default:
+			return nil, 0, 0, errTimeout
+		}
 	}
+	if e.err != nil || e.at == 0 {
+		return nil, 0, 0, errors.Join(e.err)
+	}
+	h.buf = append(h.buf[:0], e.data...)
+	return h.buf, e.at, len(e.data) + 1, nil
 }
 
 func (h *wireHandle) format() (capture.LinkType, bool) { return 276, true }
