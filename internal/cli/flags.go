@@ -43,8 +43,8 @@ func (f *Flags) Declare(fs *flag.FlagSet, local, sensor string) {
 		f.sinks = append(f.sinks, s) // parsed later: the flag package's errors quote the value, which may hold a password
 		return nil
 	})
-	fs.Func("network", "decode only this network; may be given more than once: `NAME` is mainnet, testnet3, testnet4, signet, regtest, simnet "+
-		"or eight hex digits of magic; default: every known network, recognised per connection", func(s string) error {
+	fs.Func("network", "decode only this network; may be given more than once: `NAME` is mainnet, testnet3, testnet4, signet, regtest, simnet, "+
+		"eight hex digits of magic, or signet:HEX with the challenge of a signet of its own; default: every known network, recognised per connection", func(s string) error {
 		n, err := record.ParseNetwork(s)
 		f.Networks = append(f.Networks, n)
 		return err
