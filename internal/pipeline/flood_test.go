@@ -24,11 +24,10 @@ import (
 // A flood is a source with a SYN from a new address before and after every packet of another source.
 type flood struct {
 	capture.Source
-	each  int // SYNs before each packet
-	left  int // before the next packet, which is in held
-	held  capture.Packet
-	data  []byte // of held
-	ended error
+	each int // SYNs before each packet
+	left int // before the next packet, which is in held
+	held capture.Packet
+	data []byte // of held
 
 	syn  pcaptest.Segment
 	n    uint32
