@@ -23,9 +23,9 @@ bench: ## measure each stage, then replay against tshark and the least analyzer,
 	@scripts/bench
 	@scripts/with-postgres sh -c 'go run ./internal/bench --sink "$$BTCSNIFF_TEST_DATABASE_URL" $(BENCHFLAGS)'
 
-growth: ## measure how cost and memory grow with connections and capture time, and draw docs/growth.svg; takes some minutes
+growth: ## measure how cost and memory grow with connections and capture time, and draw docs/growth.svg; takes 10 minutes and 9 GB
 	@scripts/need build
-	@go run ./internal/bench -growth docs/growth.svg $(GROWTHFLAGS)
+	@go run ./internal/bench -growth docs/growth.svg -seconds 300 $(GROWTHFLAGS)
 
 fidelity: ## measure what tshark and btcsniff find of what is in captures, into docs/fidelity.md; needs tshark
 	@scripts/need build

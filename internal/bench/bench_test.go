@@ -51,8 +51,12 @@ func TestGrowthPlot(t *testing.T) {
 	series := func(xs ...int) (all []*size) {
 		for _, x := range xs {
 			all = append(all, &size{
-				peers: x, seconds: float64(x) * 3600, counts: counts{packets: 1000},
-				least: usage{cpu: time.Millisecond}, replay: usage{cpu: 2 * time.Millisecond, peak: 50 << 10},
+				peers: x, seconds: float64(x) * 3600,
+				least: &program{
+					runs: []usage{{cpu: time.Millisecond}},
+					said: "packets 1000 bytes 2 messages 3 vects 4 tx 5 nanoseconds 6\n",
+				},
+				replay: &program{runs: []usage{{cpu: 2 * time.Millisecond, peak: 50 << 10}}},
 			})
 		}
 		return all

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,9 +17,8 @@ type size struct {
 	peers   int
 	seconds float64 // of capture time
 	rate    float64 // announcements a second
-	counts  counts
-	least   usage // of the least analyzer
-	replay  usage // to null
+	least   *program
+	replay  *program // to null
 }
 
 // Connections that growth is measured at, and hours of capture time.
@@ -45,9 +45,19 @@ func (o *options) grow(ctx context.Context, dir string, stdout, stderr io.Writer
 	for _, h := range growthHours {
 		byHours = append(byHours, &size{peers: hoursPeers, seconds: h * 3600, rate: hoursRate})
 	}
-	for _, s := range append(byPeers, byHours...) {
-		if err := o.measure(ctx, dir, s, stderr); err != nil {
+	all := append(append([]*size{}, byPeers...), byHours...)
+	for i, s := range all {
+		if err := s.prepare(ctx, filepath.Join(dir, fmt.Sprintf("growth%d.pcap", i)), o, stderr); err != nil {
 			return err
+		}
+	}
+	// Rounds are outermost: what else the machine does then falls on all sizes alike.
+	for round := range o.rounds {
+		for _, s := range all {
+			fmt.Fprintf(stderr, "round %d of %d: %d connections, %.0f s\n", round+1, o.rounds, s.peers, s.seconds)
+			if err := errors.Join(s.least.measure(ctx, round), s.replay.measure(ctx, round)); err != nil {
+				return err
+			}
 		}
 	}
 	if err := growthTables(stdout, o, byPeers, byHours); err != nil {
@@ -56,35 +66,30 @@ func (o *options) grow(ctx context.Context, dir string, stdout, stderr io.Writer
 	return os.WriteFile(o.growth, growthPlot(byPeers, byHours), 0o644) //nolint:gosec // a picture for everybody
 }
 
-// measure generates a capture, measures both programs on it and deletes it.
-func (o *options) measure(ctx context.Context, dir string, s *size, stderr io.Writer) error {
+// prepare generates the capture.
+func (s *size) prepare(ctx context.Context, path string, o *options, stderr io.Writer) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	path := filepath.Join(dir, "growth.pcap")
-	defer os.Remove(path)
-	fmt.Fprintf(stderr, "%d connections, %.0f s\n", s.peers, s.seconds)
-	if err := command(ctx, stderr, self, generateCommand, path, "-peers", strconv.Itoa(s.peers),
-		"-seconds", fmt.Sprint(s.seconds), "-rate", fmt.Sprint(s.rate)); err != nil {
-		return err
-	}
-	least := &program{name: "least analyzer", args: fixed(self, leastCommand, path)}
-	replay := &program{name: nullSink, args: fixed(o.replay, "-q", "--sensor", "bench", "--sink", "null:", path)}
-	for round := range o.rounds {
-		for _, p := range []*program{least, replay} {
-			if err := p.measure(ctx, round); err != nil {
-				return err
-			}
-		}
-	}
-	s.least, s.replay = least.median(), replay.median()
-	s.counts, err = parseCounts(least.said)
-	return err
+	fmt.Fprintf(stderr, "generating %d connections, %.0f s\n", s.peers, s.seconds)
+	s.least = &program{name: "least analyzer", args: fixed(self, leastCommand, path)}
+	s.replay = &program{name: nullSink, args: fixed(o.replay, "-q", "--sensor", "bench", "--sink", "null:", path)}
+	return command(ctx, stderr, self, generateCommand, path, "-peers", strconv.Itoa(s.peers),
+		"-seconds", fmt.Sprint(s.seconds), "-rate", fmt.Sprint(s.rate))
 }
 
-// perPacket is a usage's processor time in nanoseconds for each packet.
-func (s *size) perPacket(u usage) float64 { return float64(u.cpu) / float64(s.counts.packets) }
+// counted returns what the capture holds, by the least analyzer.
+func (s *size) counted() counts {
+	c, _ := parseCounts(s.least.said) // zero if it said nothing that we know
+	return c
+}
+
+// perPacket is a program's processor time in nanoseconds for each packet.
+func (s *size) perPacket(p *program) float64 { return float64(p.median().cpu) / float64(s.counted().packets) }
+
+// peak is the most memory that replay took, in KiB.
+func (s *size) peak() int64 { return s.replay.median().peak }
 
 // growthTables prints both series, the costs also as multiples of the first one's.
 func growthTables(w io.Writer, o *options, byPeers, byHours []*size) error {
@@ -94,8 +99,8 @@ func growthTables(w io.Writer, o *options, byPeers, byHours []*size) error {
 	first := byPeers[0]
 	for _, s := range byPeers {
 		n, m := s.perPacket(s.replay), s.perPacket(s.least)
-		fmt.Fprintf(t, "%d\t%d\t%d\t%.0f\t%.2f\t%.0f\t%.2f\t%d\t%.1f\t\n", s.peers, s.counts.packets, s.counts.packets/s.peers,
-			n, n/first.perPacket(first.replay), m, m/first.perPacket(first.least), s.replay.peak>>10, float64(s.replay.peak)/float64(s.peers))
+		fmt.Fprintf(t, "%d\t%d\t%d\t%.0f\t%.2f\t%.0f\t%.2f\t%d\t%.1f\t\n", s.peers, s.counted().packets, s.counted().packets/s.peers,
+			n, n/first.perPacket(first.replay), m, m/first.perPacket(first.least), s.peak()>>10, float64(s.peak())/float64(s.peers))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -105,7 +110,7 @@ func growthTables(w io.Writer, o *options, byPeers, byHours []*size) error {
 	first = byHours[0]
 	for _, s := range byHours {
 		n := s.perPacket(s.replay)
-		fmt.Fprintf(t, "%g\t%d\t%.0f\t%.2f\t%d\t\n", time.Duration(s.seconds*1e9).Hours(), s.counts.packets, n, n/first.perPacket(first.replay), s.replay.peak>>10)
+		fmt.Fprintf(t, "%g\t%d\t%.0f\t%.2f\t%d\t\n", time.Duration(s.seconds*1e9).Hours(), s.counted().packets, n, n/first.perPacket(first.replay), s.peak()>>10)
 	}
 	return t.Flush()
 }

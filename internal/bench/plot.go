@@ -14,7 +14,7 @@ func growthPlot(byPeers, byHours []*size) []byte {
 		cost, least = append(cost, point{x, s.perPacket(s.replay)}), append(least, point{x, s.perPacket(s.least)})
 	}
 	for _, s := range byHours {
-		memory = append(memory, point{s.seconds / 3600, float64(s.replay.peak) / 1024})
+		memory = append(memory, point{s.seconds / 3600, float64(s.peak()) / 1024})
 	}
 	b := new(bytes.Buffer)
 	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", 2*panelWidth, panelHeight)
