@@ -86,7 +86,9 @@ func (s *size) counted() counts {
 }
 
 // perPacket is a program's processor time in nanoseconds for each packet.
-func (s *size) perPacket(p *program) float64 { return float64(p.median().cpu) / float64(s.counted().packets) }
+func (s *size) perPacket(p *program) float64 {
+	return float64(p.median().cpu) / float64(s.counted().packets)
+}
 
 // peak is the most memory that replay took, in KiB.
 func (s *size) peak() int64 { return s.replay.median().peak }
