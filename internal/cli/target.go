@@ -58,7 +58,8 @@ func ParseTarget(s string) (Target, error) {
 // Stored says whether it is a database, in which records are stored once whatever happens.
 func (t Target) Stored() bool { return t.kind == toPostgres || t.kind == toDuckDB }
 
-// Open opens the sink. A database is created or upgraded, a file of JSON lines replaced.
+// Open opens the sink. A database is created or upgraded, a file of JSON lines
+// replaced, but no other file.
 func (t Target) Open(ctx context.Context, stdout io.Writer, log *slog.Logger) (sink.Sink, error) {
 	switch t.kind {
 	case toPostgres:
@@ -71,13 +72,30 @@ func (t Target) Open(ctx context.Context, stdout io.Writer, log *slog.Logger) (s
 		if t.arg == "-" {
 			return sink.NewJSON(stdout), nil
 		}
-		f, err := os.Create(t.arg)
+		f, err := createLines(t.arg)
 		if err != nil {
 			return nil, err
 		}
 		return jsonFile{sink.NewJSON(f), f}, nil
 	}
 	return sink.NewNull(), nil
+}
+
+// createLines makes the file, or empties it if it is one of JSON lines. Any other is left alone: somebody mistook a capture, say,
+// for the place where its records go.
+func createLines(path string) (*os.File, error) {
+	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Size() > 0 {
+		old, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer old.Close()
+		var first [1]byte
+		if _, err := io.ReadFull(old, first[:]); err == nil && first[0] != '{' {
+			return nil, fmt.Errorf("open %s: there is a file of this name that has no JSON lines, and it would be replaced: choose another name, or delete it", path)
+		}
+	}
+	return os.Create(path)
 }
 
 // QueueOptions are for the queue in front of the sink. Databases get each capture's records by themselves, in batches that span
