@@ -16,7 +16,8 @@ import (
 
 const (
 	defaultSink = "btcsniff.duckdb"
-	maxWorkers  = 64 // more than there are connections worth sharing out
+	minMemory   = 16 << 20 // bytes: with less, the shares of many workers come to nothing
+	maxWorkers  = 64       // more than there are connections worth sharing out
 )
 
 // Flags are the values of the flags that commands share.
@@ -55,8 +56,11 @@ func (f *Flags) Declare(fs *flag.FlagSet, local, sensor string) {
 		return err
 	})
 	fs.StringVar(&f.Sensor, "sensor", "", "`NAME` of the vantage point, stored with every record; default: "+sensor)
-	fs.Func("memory", "ceiling for all buffers, as a `SIZE` in bytes or with k, M or G behind it; default 256M", func(s string) error {
+	fs.Func("memory", "ceiling for all buffers, as a `SIZE` in bytes or with k, M or G behind it; at least 16M; default 256M", func(s string) error {
 		n, err := ParseSize(s)
+		if err == nil && n < minMemory {
+			err = errors.New("want at least 16M")
+		}
 		f.Memory = n
 		return err
 	})

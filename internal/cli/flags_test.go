@@ -67,6 +67,7 @@ func TestUsageErrors(t *testing.T) {
 		{"local host name", "--local localhost", "want an address or a network"},
 		{"memory without number", "--memory lots", "want a number of bytes"},
 		{"no memory", "--memory 0", "want a number of bytes"},
+		{"too little memory", "--memory 15M", "want at least 16M"},
 		{"too much memory", "--memory 9999999999G", "want a number of bytes"},
 		{"no worker", "--workers 0", "--workers 0: want a number from 1 to 64"},
 		{"too many workers", "--workers 65", "--workers 65: want a number from 1 to 64"},
