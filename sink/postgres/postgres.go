@@ -97,7 +97,11 @@ func target(c *pgx.ConnConfig) string {
 	if len(host) == 0 || host[0] != '/' && host[0] != '@' {
 		host = net.JoinHostPort(host, strconv.Itoa(int(c.Port)))
 	}
-	return fmt.Sprintf("postgres database %q on %s as user %q", c.Database, host, c.User)
+	name := c.Database
+	if name == "" {
+		name = c.User // the server's default
+	}
+	return fmt.Sprintf("postgres database %q on %s as user %q", name, host, c.User)
 }
 
 // forget drops what was remembered of the database, part of which may have been rolled back.

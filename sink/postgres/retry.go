@@ -156,7 +156,7 @@ func advise(err error) string {
 		var connect *pgconn.ConnectError
 		text := oneLine(err.Error())
 		if errors.As(err, &connect) && !errors.Is(err, context.Canceled) {
-			text = "can't connect: " + oneLine(connect.Unwrap().Error()) + ": is the server running, and are host and port right?"
+			text = "can't connect: " + attempts(connect.Unwrap().Error()) + ": is the server running, and are host and port right?"
 		}
 		return text
 	}
@@ -183,6 +183,17 @@ var advice = []hint{
 	{"42703", "a table of the schema was changed: restore it, or use a database of its own"},
 	{"22021", "the database must have encoding UTF8: create it with createdb -E UTF8 -T template0"},
 	{"22P05", "the database must have encoding UTF8: create it with createdb -E UTF8 -T template0"},
+}
+
+// attempts puts the lines of a failed connection into one, each once: pgx has one for each address, with encryption and without.
+func attempts(s string) string {
+	var lines []string
+	for line := range strings.Lines(s) {
+		if line = oneLine(line); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
