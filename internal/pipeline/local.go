@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -48,6 +47,18 @@ const (
 // A head is the first packets, copied.
 type head struct {
 	packets []capture.Packet
+	room    []byte // of which parts are given to packets
+}
+
+// clone copies a packet's bytes into as few pieces of memory as may be.
+func (h *head) clone(b []byte) []byte {
+	const piece = 256 << 10 // bytes
+	if len(b) > len(h.room) {
+		h.room = make([]byte, max(piece, len(b)))
+	}
+	n := copy(h.room, b)
+	b, h.room = h.room[:n:n], h.room[n:]
+	return b
 }
 
 // locate works out the local addresses. It returns the packets that it read for that, and the error that
@@ -81,7 +92,7 @@ func (r *run) locate(ctx context.Context) (head, error) {
 			ev.segment(&seg)
 		}
 		size += len(p.Data)
-		p.Data = bytes.Clone(p.Data)
+		p.Data = h.clone(p.Data)
 		h.packets = append(h.packets, p)
 		if over {
 			break
@@ -117,16 +128,29 @@ func (d *deadline) over(p *capture.Packet, ev *evidence) bool {
 // evidence is what packets tell about which addresses are local.
 type evidence struct {
 	peers map[netip.Addr]map[netip.Addr]bool // with whom each address talks
+	seen  map[pair]bool                      // of peers, each with the time to live of its packets: they tell nothing more
 	sent  map[netip.Addr]bool                // sources of packets that the capturing host sent, by the link layer
 	worn  map[netip.Addr]bool                // sources of packets that passed a router
 }
 
+// A pair is who sent packets to whom, and how.
+type pair struct {
+	src, dst netip.Addr
+	ttl      uint8
+	sent     bool
+}
+
 func newEvidence() *evidence {
-	return &evidence{peers: map[netip.Addr]map[netip.Addr]bool{}, sent: map[netip.Addr]bool{}, worn: map[netip.Addr]bool{}}
+	return &evidence{seen: map[pair]bool{}, peers: map[netip.Addr]map[netip.Addr]bool{}, sent: map[netip.Addr]bool{}, worn: map[netip.Addr]bool{}}
 }
 
 func (e *evidence) segment(s *segment.Segment) {
 	src, dst := s.Src.Addr(), s.Dst.Addr()
+	p := pair{src, dst, s.TTL, s.Sent}
+	if e.seen[p] {
+		return
+	}
+	e.seen[p] = true
 	if s.Sent {
 		e.sent[src] = true
 	}
