@@ -37,6 +37,11 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 		return err
 	}
 	defer src.Close()
+	local, reason, err := opt.local(src) // at once: an interface may go away
+	if err != nil {
+		return err
+	}
+	src.announce(opt, log)
 	reading, stopReading := context.WithCancelCause(ctx)
 	defer stopReading(nil)
 	if opt.duration > 0 {
@@ -48,11 +53,6 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	defer stopWriting()
 	outs, err := cli.OpenOutputs(reading, writing, opt.Targets, batchAge, stdout, log, stopReading)
 	if err != nil {
-		return err
-	}
-	local, reason, err := opt.local(src)
-	if err != nil {
-		cli.CloseOutputs(outs)
 		return err
 	}
 
@@ -151,7 +151,6 @@ func open(opt *options, log *slog.Logger) (*source, error) {
 		in.Close()
 		return nil, err
 	}
-	src.announce(opt, log)
 	return src, nil
 }
 
