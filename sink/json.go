@@ -2,11 +2,9 @@ package sink
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -111,7 +109,7 @@ func (j *JSON) inv(b *record.Batch, r *record.Inv) error {
 			kind = v.Type
 			j.prefix = append(strconv.AppendUint(j.prefix[:shared], uint64(kind), 10), `,"hash":"`...)
 		}
-		buf = appendHash(append(buf, j.prefix...), &v.Hash)
+		buf = v.Hash.AppendHex(append(buf, j.prefix...))
 		buf = append(buf, `","index":`...)
 		buf = strconv.AppendUint(buf, uint64(i), 10)
 		buf = append(buf, j.suffix...)
@@ -129,8 +127,8 @@ func (j *JSON) inv(b *record.Batch, r *record.Inv) error {
 
 func (j *JSON) tx(r *record.Tx) {
 	b := j.open(j.buf, record.KindTx, &r.Meta)
-	b = appendHash(append(b, `,"txid":"`...), &r.TxID)
-	b = appendHash(append(b, `","wtxid":"`...), &r.WTxID)
+	b = r.TxID.AppendHex(append(b, `,"txid":"`...))
+	b = r.WTxID.AppendHex(append(b, `","wtxid":"`...))
 	b = appendInt(b, `","version":`, int64(r.Version))
 	b = appendUint(b, `,"lock_time":`, uint64(r.LockTime))
 	b = appendInt(b, `,"size":`, int64(r.Size))
@@ -138,7 +136,7 @@ func (j *JSON) tx(r *record.Tx) {
 	b = append(b, `,"inputs":[`...)
 	for i := range r.Inputs {
 		in := &r.Inputs[i]
-		b = appendHash(append(b, `{"txid":"`...), &in.TxID)
+		b = in.TxID.AppendHex(append(b, `{"txid":"`...))
 		b = appendUint(b, `","vout":`, uint64(in.Vout))
 		b = appendUint(b, `,"sequence":`, uint64(in.Sequence))
 		b = append(b, '}', ',')
@@ -159,8 +157,8 @@ func (j *JSON) tx(r *record.Tx) {
 func (j *JSON) block(r *record.Block) {
 	b := j.open(j.buf, record.KindBlock, &r.Meta)
 	b = appendString(append(b, `,"via":`...), r.Via)
-	b = appendHash(append(b, `,"hash":"`...), &r.Hash)
-	b = appendHash(append(b, `","prev":"`...), &r.Prev)
+	b = r.Hash.AppendHex(append(b, `,"hash":"`...))
+	b = r.Prev.AppendHex(append(b, `","prev":"`...))
 	j.buf = append(b, '"', '}', '\n')
 }
 
@@ -311,22 +309,6 @@ func (c *jsonClock) appendSeconds(b []byte, s int64) []byte {
 		return append(b, "null"...)
 	}
 	return c.appendTime(b, record.Time(s*1e6))
-}
-
-// appendHash appends what h.AppendHex does, eight digits at a time: hashes are half of the cost of an inv line.
-func appendHash(b []byte, h *record.Hash) []byte {
-	n := len(b)
-	b = slices.Grow(b, 64)[:n+64]
-	out := (*[64]byte)(b[n:])
-	for i := 0; i < 32; i += 4 {
-		x := uint64(binary.LittleEndian.Uint32(h[28-i:]))
-		x = (x | x<<16) & 0x0000ffff0000ffff
-		x = (x | x<<8) & 0x00ff00ff00ff00ff
-		x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f // one digit's value a byte
-		letters := (x + 0x0606060606060606) >> 4 & 0x0101010101010101
-		binary.BigEndian.PutUint64(out[2*i:], x+0x3030303030303030+letters*('a'-'0'-10))
-	}
-	return b
 }
 
 // appendString appends s in quotation marks, its text as Text has it. Beside what JSON demands, what could move a terminal's

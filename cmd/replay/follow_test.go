@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"btcsniff/capture"
+	"btcsniff/internal/cli"
 	"btcsniff/internal/pcaptest"
 )
 
@@ -346,7 +347,7 @@ func TestFollowRemove(t *testing.T) {
 		p.says(deleted)
 	}
 	got, err := p.end()
-	if exitCode(err) != 1 {
+	if cli.ExitCode(err) != 1 {
 		t.Errorf("run = %v, want exit code 1 for notes.pcap", err)
 	}
 	if got != want {
@@ -374,7 +375,7 @@ func TestRemoveSinkFails(t *testing.T) {
 	before := names(t, dir)
 	var talk bytes.Buffer
 	err := run(t.Context(), []string{"--rm", "--sink", "jsonl:/dev/full", "--sink", filepath.Join(t.TempDir(), "x.duckdb"), dir}, nil, io.Discard, &talk)
-	if exitCode(err) != 1 || !strings.Contains(talk.String(), "no space left on device") {
+	if cli.ExitCode(err) != 1 || !strings.Contains(talk.String(), "no space left on device") {
 		t.Errorf("run = %v, want an error about /dev/full; it said:\n%s", err, talk.String())
 	}
 	if diff := cmp.Diff(before, names(t, dir)); diff != "" {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"btcsniff/internal/cli"
 )
 
 // A signal ends reading, also from a pipe in which nothing comes any more: what was read is written, the summary counts it, and
@@ -37,7 +39,7 @@ func TestInterrupt(t *testing.T) {
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		n++
 	}
-	if err := <-done; exitCode(err) != 1 {
+	if err := <-done; cli.ExitCode(err) != 1 {
 		t.Errorf("run = %v, want an error with exit code 1", err)
 	}
 	if n == 0 {
@@ -56,7 +58,7 @@ func TestInterruptedAtOnce(t *testing.T) {
 	cancel()
 	var out, talk strings.Builder
 	err := run(ctx, []string{"--sink", "jsonl:-", "../../testdata/pcaps/ipv6"}, strings.NewReader(""), &out, &talk)
-	if exitCode(err) != 1 || !strings.Contains(talk.String(), "replay: interrupted: ") {
+	if cli.ExitCode(err) != 1 || !strings.Contains(talk.String(), "replay: interrupted: ") {
 		t.Errorf("run = %v, want that it was interrupted; it said:\n%s", err, talk.String())
 	}
 }

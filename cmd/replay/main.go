@@ -19,11 +19,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal finds the default again and stops the process at once
-	os.Exit(exitCode(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)))
+	os.Exit(cli.ExitCode(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)))
 }
-
-// exitCode is the process's: 0 all done, 1 something failed, 2 wrong usage.
-func exitCode(err error) int { return cli.ExitCode(err) }
 
 // run is the whole command. What went wrong has been written to stderr, one line each, when it returns; its error only
 // decides on the exit code.

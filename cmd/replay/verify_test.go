@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"btcsniff/internal/cli"
 )
 
 // TestVerify compares with tshark: it finds most of what is there, and nothing else.
@@ -38,7 +40,7 @@ func TestVerifyWithoutTshark(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	var out, talk bytes.Buffer
 	err := run(t.Context(), []string{"--verify", "-q", path}, nil, &out, &talk)
-	if exitCode(err) != 1 || !strings.Contains(talk.String(), "apt-get install tshark") || out.Len() > 0 {
+	if cli.ExitCode(err) != 1 || !strings.Contains(talk.String(), "apt-get install tshark") || out.Len() > 0 {
 		t.Errorf("run = %v, want exit code 1 and how to install tshark; it said:\n%s%s", err, out.String(), talk.String())
 	}
 }

@@ -25,10 +25,7 @@ func (r *run) release(now int64) {
 		return
 	}
 	r.files.look = now + int64(time.Second)
-	r.files.waiting = append(r.files.waiting, r.cfg.Finished()...)
-	for i := range r.files.waiting {
-		r.undecodable(&r.files.waiting[i])
-	}
+	r.collect()
 	n := 0
 	for n < len(r.files.waiting) && r.files.waiting[n].Last+int64(fileWait) < now {
 		n++
@@ -43,13 +40,19 @@ func (r *run) release(now int64) {
 
 // releaseAll lets go of all files, when everything is handed over.
 func (r *run) releaseAll() {
-	if r.cfg.Finished != nil {
-		files := append(r.files.waiting, r.cfg.Finished()...)
-		for i := range files {
-			r.undecodable(&files[i])
-		}
-		r.stored(r.started(), files)
-		r.files.waiting = nil
+	if r.cfg.Finished == nil {
+		return
+	}
+	r.collect()
+	r.stored(r.started(), r.files.waiting)
+	r.files.waiting = nil
+}
+
+// collect takes over the files that the source has come to the end of.
+func (r *run) collect() {
+	for _, f := range r.cfg.Finished() {
+		r.undecodable(&f)
+		r.files.waiting = append(r.files.waiting, f)
 	}
 }
 

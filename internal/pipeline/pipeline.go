@@ -43,8 +43,7 @@ type Config struct {
 // A Result says what Run read and made. It is complete also when Run returns an error.
 type Result struct {
 	Captures []CaptureResult
-	Local    []LocalAddr   // the observed node's addresses
-	Unread   []record.File // files that could not be opened as captures
+	Local    []LocalAddr // the observed node's addresses
 	Stats    capture.Stats
 }
 
@@ -154,8 +153,6 @@ func (r *run) finish(all bool) *Result {
 		}
 		if f.Capture >= 0 && f.Capture < len(files) && r.tracks[f.Capture] != nil {
 			files[f.Capture] = append(files[f.Capture], rec)
-		} else {
-			res.Unread = append(res.Unread, rec)
 		}
 	}
 	tracks := r.started()
