@@ -3,8 +3,11 @@ package duckdb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -21,16 +24,17 @@ SET TimeZone = 'UTC';
 SET autoinstall_known_extensions = false;
 SET autoload_known_extensions = false`
 
+// readerSettings are those of who only asks: DuckDB may use the machine.
+const readerSettings = `
+SET TimeZone = 'UTC';
+SET autoinstall_known_extensions = false;
+SET autoload_known_extensions = false`
+
 // openFile opens the file and a connection to it.
 func openFile(path string) (*sql.DB, *sql.Conn, error) {
-	full, err := filepath.Abs(path)
-	switch {
-	case err != nil:
+	full, err := fullPath(path)
+	if err != nil {
 		return nil, nil, err
-	case path == "":
-		return nil, nil, errors.New("it has no name: name a file")
-	case strings.ContainsAny(full, "?%"):
-		return nil, nil, errors.New("DuckDB can't open a file with ? or % in its name or folder: choose another")
 	}
 	connector, err := duckdb.NewConnector(full, nil)
 	if err != nil {
@@ -46,6 +50,88 @@ func openFile(path string) (*sql.DB, *sql.Conn, error) {
 		return nil, nil, oneLine(err)
 	}
 	return db, conn, nil
+}
+
+// fullPath is the file's full name, if DuckDB can open a file of this name.
+func fullPath(path string) (string, error) {
+	full, err := filepath.Abs(path)
+	switch {
+	case err != nil:
+		return "", err
+	case path == "":
+		return "", errors.New("it has no name: name a file")
+	case strings.ContainsAny(full, "?%"):
+		return "", errors.New("DuckDB can't open a file with ? or % in its name or folder: choose another")
+	}
+	return full, nil
+}
+
+// OpenDB opens the database file at path for questions, and for changes to it if write. Its tables must exist and be of this
+// program's version. Times come in UTC. The error is one line that says what to do. The caller closes the DB; it may be used
+// by several goroutines, and only with write does it keep other processes from reading the file.
+func OpenDB(ctx context.Context, path string, write bool) (*sql.DB, error) {
+	db, err := openDB(ctx, path, write)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, nil
+}
+
+func openDB(ctx context.Context, path string, write bool) (*sql.DB, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("there is no such file: record into it first, with replay or sniff, or name another")
+	}
+	full, err := fullPath(path)
+	if err != nil {
+		return nil, err
+	}
+	if !write {
+		full += "?access_mode=READ_ONLY"
+	}
+	connector, err := duckdb.NewConnector(full, func(c driver.ExecerContext) error {
+		_, err := c.ExecContext(ctx, readerSettings, nil)
+		return err
+	})
+	if err != nil {
+		return nil, explain(err)
+	}
+	db := sql.OpenDB(connector)
+	if err := checkVersion(ctx, db); err != nil {
+		db.Close() //nolint:errcheck // the first error counts
+		return nil, err
+	}
+	return db, nil
+}
+
+// checkVersion compares the version of the tables with this program's.
+func checkVersion(ctx context.Context, db *sql.DB) error {
+	list, err := schema.DuckDB()
+	if err != nil {
+		return err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return oneLine(err)
+	}
+	defer conn.Close()
+	version, err := schemaVersion(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case version == 0:
+		return errors.New("it has no tables of btcsniff: record into it first, with replay or sniff, or choose another file")
+	case version < len(list):
+		return fmt.Errorf("its tables have version %d, made by an older btcsniff, and this one wants %d: replay or sniff into it "+
+			"brings them up to date", version, len(list))
+	case version > len(list):
+		return newer(version, len(list))
+	}
+	return nil
+}
+
+func newer(version, known int) error {
+	return fmt.Errorf("its tables have version %d, made by a newer btcsniff, and this one knows up to %d: use the newer one, or another file",
+		version, known)
 }
 
 // explain says what to do about an error of opening a file.
@@ -106,8 +192,7 @@ func migrate(ctx context.Context, db *sql.Conn) error {
 	case err != nil:
 		return err
 	case version > len(list):
-		return fmt.Errorf("its tables have version %d, made by a newer btcsniff, and this one knows up to %d: use the newer one, or another file",
-			version, len(list))
+		return newer(version, len(list))
 	case version == len(list):
 		return nil
 	}

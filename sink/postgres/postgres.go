@@ -58,17 +58,9 @@ var _ sink.Sink = (*Sink)(nil)
 // Open connects to the database that url names, a libpq URL or keyword string, and brings its tables up to date, in the first
 // schema of the connection's search path. An error is one line that says what, where and what to do; it never holds the password.
 func Open(ctx context.Context, url string, opt Options) (*Sink, error) {
-	config, err := pgx.ParseConfig(url)
+	config, err := parse(url)
 	if err != nil {
-		// Not wrapped: the parser's errors quote the URL, and with some mistakes in it the password.
-		return nil, fmt.Errorf("postgres: this is no database URL: want postgres://user:password@host:port/database, " +
-			"with %%-escapes for special characters in the password, and files that it names must exist")
-	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "btcsniff"
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
+		return nil, err
 	}
 	s := &Sink{
 		opt: opt, config: config, target: target(config), writer: rand.Int64(), sleep: sleep,
@@ -83,6 +75,23 @@ func Open(ctx context.Context, url string, opt Options) (*Sink, error) {
 		return nil, s.explain(err)
 	}
 	return s, nil
+}
+
+// parse reads a database's URL and fills in what it leaves out.
+func parse(url string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		// Not wrapped: the parser's errors quote the URL, and with some mistakes in it the password.
+		return nil, fmt.Errorf("postgres: this is no database URL: want postgres://user:password@host:port/database, " +
+			"with %%-escapes for special characters in the password, and files that it names must exist")
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "btcsniff"
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	return config, nil
 }
 
 // Close ends the connection. Everything written is stored by then.
