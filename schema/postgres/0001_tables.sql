@@ -103,6 +103,7 @@ CREATE TABLE inv_chunk (
     day      date        NOT NULL, -- of minute, in UTC
     seen_min int         NOT NULL, -- the least and the greatest of seen
     seen_max int         NOT NULL,
+    received int         NOT NULL, -- how many of its announcements peers sent; the others are the node's own
     piece_at int         NOT NULL,
     piece_of int, -- null for whole messages
     conn     bigint[]    NOT NULL,

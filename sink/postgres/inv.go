@@ -117,13 +117,20 @@ func (c *chunk) encode(w *rows, capture int32, b *record.Batch) {
 	w.int4(capture)
 	w.time(c.minute)
 	w.date(dayOf(c.minute))
-	least, most := minuteLen, record.Time(0)
+	least, most, received := minuteLen, record.Time(0), 0
 	for _, i := range c.messages {
 		seen := clamp(b.Invs[i].SeenAt) - c.minute
 		least, most = min(least, seen), max(most, seen)
+		if !b.Invs[i].Outbound() {
+			received += b.Invs[i].N
+		}
+	}
+	if c.piece > 0 {
+		received = min(received, c.piece)
 	}
 	w.int4(int32(least))
 	w.int4(int32(most))
+	w.int4(int32(received))
 	w.int4(int32(c.from))
 	if c.piece > 0 {
 		w.int4(int32(b.Invs[c.messages[0]].N))

@@ -83,6 +83,10 @@ func TestPack(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("announcements (-want +got):\n%s", diff)
 	}
+	if got, want := p.query(t, "SELECT sum(received), sum(cardinality(entry)) FROM inv_chunk"),
+		p.query(t, "SELECT count(*) FILTER (WHERE NOT outbound), count(*) FROM inv"); !cmp.Equal(got, want) {
+		t.Errorf("chunks count %v announcements received and in all, the view has %v", got, want)
+	}
 }
 
 func TestNumeric(t *testing.T) {

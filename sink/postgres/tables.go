@@ -19,7 +19,7 @@ func newTables() tables {
 	const meta = "capture, conn, from_b, outbound, pos, seen_at, first_byte_at, "
 	const place = "capture, conn, from_b, pos, seen_at, txid, index, "
 	return tables{
-		chunk: newRows("inv_chunk", "capture, minute, day, seen_min, seen_max, piece_at, piece_of, conn, from_b, outbound, pos, seen, taken, start, items, till, entry"),
+		chunk: newRows("inv_chunk", "capture, minute, day, seen_min, seen_max, received, piece_at, piece_of, conn, from_b, outbound, pos, seen, taken, start, items, till, entry"),
 		tx:    newRows("tx", meta+"txid, wtxid, version, lock_time, size, weight"),
 		input: newRows("tx_input", place+"prev_txid, prev_vout, sequence"), output: newRows("tx_output", place+"value, script_type, address"),
 		block:   newRows("block", meta+"index, via, hash, prev"),
