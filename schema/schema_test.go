@@ -29,7 +29,7 @@ func TestMigrations(t *testing.T) {
 				all.WriteString(m.SQL)
 			}
 			for _, table := range []string{
-				"sensor", "capture", "capture_file", "batch", "connection", "tx", "tx_input", "tx_output",
+				"sensor", "capture", "capture_file", "blind", "batch", "connection", "tx", "tx_input", "tx_output",
 				"block", "ping", "pong", "version", "addr",
 			} {
 				if !strings.Contains(all.String(), "CREATE TABLE "+table+" (") {

@@ -30,6 +30,18 @@ CREATE TABLE capture_file (
     PRIMARY KEY (capture, name)
 );
 
+CREATE TABLE blind (
+    sensor  INTEGER     NOT NULL,
+    capture INTEGER     NOT NULL,
+    from_at TIMESTAMPTZ NOT NULL,
+    to_at   TIMESTAMPTZ NOT NULL,
+    reason  VARCHAR     NOT NULL,
+    packets BIGINT,
+    records BIGINT,
+    bytes   BIGINT,
+    PRIMARY KEY (capture, reason, from_at)
+);
+
 CREATE SEQUENCE batch_id;
 CREATE TABLE batch (
     id           BIGINT      PRIMARY KEY DEFAULT nextval('batch_id'),

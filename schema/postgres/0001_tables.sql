@@ -35,6 +35,20 @@ CREATE TABLE capture_file (
     PRIMARY KEY (capture, name)
 );
 
+-- Times in which a capture could not see, or not everything, or in which what it saw could not be kept: one row an interval.
+CREATE TABLE blind (
+    sensor  int         NOT NULL REFERENCES sensor,
+    capture int         NOT NULL REFERENCES capture,
+    from_at timestamptz NOT NULL,
+    to_at   timestamptz NOT NULL,
+    reason  text        NOT NULL, -- spool full, refused, kernel drops, interface drops, interface down
+    packets bigint,               -- that are missing; null where that is not known, as for the next two
+    records bigint,
+    bytes   bigint,               -- that the records would have taken in the spool
+    PRIMARY KEY (capture, reason, from_at)
+);
+CREATE INDEX blind_time ON blind (from_at, to_at);
+
 -- A batch is what was stored in one transaction. Its row is what makes storing it again add nothing.
 CREATE TABLE batch (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
