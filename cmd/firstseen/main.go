@@ -126,25 +126,11 @@ func (cmd *command) call(ctx context.Context, args []string, stdout, stderr io.W
 	return err
 }
 
-// parse reads flags, which may also come behind other arguments, up to a "--".
-func (c *call) parse(fs *flag.FlagSet, args []string) error {
+// parse reads the command line. The error is flag.ErrHelp or a cli.UsageError.
+func (c *call) parse(fs *flag.FlagSet, args []string) (err error) {
 	c.declare(fs)
-	for len(args) > 0 {
-		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return err
-		} else if err != nil {
-			return cli.UsageError{Err: err}
-		}
-		rest := fs.Args()
-		if len(rest) == 0 {
-			break
-		}
-		if n := len(args) - len(rest); n > 0 && args[n-1] == "--" {
-			c.args = append(c.args, rest...)
-			break
-		}
-		c.args = append(c.args, rest[0])
-		args = rest[1:]
+	if c.args, err = cli.Parse(fs, args); err != nil {
+		return err
 	}
 	switch {
 	case c.timeout <= 0:

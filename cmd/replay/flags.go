@@ -27,26 +27,12 @@ func newFlags(opt *options) *flag.FlagSet {
 	return fs
 }
 
-// parseFlags reads the command line. Flags may also come behind paths, up to a "--". The error is flag.ErrHelp or a cli.UsageError.
+// parseFlags reads the command line. The error is flag.ErrHelp or a cli.UsageError.
 func parseFlags(args []string) (*options, error) {
 	opt := &options{}
-	fs := newFlags(opt)
-	for len(args) > 0 {
-		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		} else if err != nil {
-			return nil, cli.UsageError{Err: err}
-		}
-		rest := fs.Args()
-		if len(rest) == 0 {
-			break
-		}
-		if n := len(args) - len(rest); n > 0 && args[n-1] == "--" {
-			opt.paths = append(opt.paths, rest...)
-			break
-		}
-		opt.paths = append(opt.paths, rest[0])
-		args = rest[1:]
+	var err error
+	if opt.paths, err = cli.Parse(newFlags(opt), args); err != nil {
+		return nil, err
 	}
 	if opt.ShowVersion {
 		return opt, nil

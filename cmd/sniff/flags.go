@@ -52,28 +52,12 @@ func newFlags(opt *options) *flag.FlagSet {
 	return fs
 }
 
-// parseFlags reads the command line. Flags may also come behind words of the filter, up to a "--". The error is flag.ErrHelp or a
-// cli.UsageError.
+// parseFlags reads the command line. The error is flag.ErrHelp or a cli.UsageError.
 func parseFlags(args []string) (*options, error) {
 	opt := &options{}
-	fs := newFlags(opt)
-	var words []string
-	for len(args) > 0 {
-		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		} else if err != nil {
-			return nil, cli.UsageError{Err: err}
-		}
-		rest := fs.Args()
-		if len(rest) == 0 {
-			break
-		}
-		if n := len(args) - len(rest); n > 0 && args[n-1] == "--" {
-			words = append(words, rest...)
-			break
-		}
-		words = append(words, rest[0])
-		args = rest[1:]
+	words, err := cli.Parse(newFlags(opt), args)
+	if err != nil {
+		return nil, err
 	}
 	opt.filter = strings.Join(words, " ")
 	if opt.ShowVersion || opt.list {

@@ -132,6 +132,28 @@ func NewFlagSet(program string) *flag.FlagSet {
 	return fs
 }
 
+// Parse reads a command line, in which flags may also come behind other arguments, up to a "--", and returns these. The error
+// is flag.ErrHelp or a UsageError.
+func Parse(fs *flag.FlagSet, args []string) (others []string, err error) {
+	for len(args) > 0 {
+		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		} else if err != nil {
+			return nil, UsageError{err}
+		}
+		rest := fs.Args()
+		if len(rest) == 0 {
+			break
+		}
+		if n := len(args) - len(rest); n > 0 && args[n-1] == "--" {
+			return append(others, rest...), nil
+		}
+		others = append(others, rest[0])
+		args = rest[1:]
+	}
+	return others, nil
+}
+
 // FlagList is what -h shows of the flags.
 func FlagList(fs *flag.FlagSet) string {
 	var b strings.Builder
