@@ -79,6 +79,29 @@ func (j *JSON) End(context.Context, *record.Capture, *record.Ledger, []record.Fi
 // Close does nothing: there is nothing left to write, and w belongs to the caller.
 func (j *JSON) Close() error { return nil }
 
+// Blind writes a line for the interval once it is over: lines can't be changed afterwards.
+func (j *JSON) Blind(_ context.Context, r *record.Blind) error {
+	if r.Open {
+		return nil
+	}
+	b := append(j.buf, `{"record":"blind","from_at":"`...)
+	b = r.From.Append(b)
+	b = r.To.Append(append(b, `","to_at":"`...))
+	b = appendString(append(b, `","sensor":`...), r.Capture.Sensor)
+	b = appendString(append(b, `,"capture":`...), r.Capture.Name)
+	b = appendString(append(b, `,"reason":`...), string(r.Reason))
+	for _, f := range []struct {
+		key string
+		n   uint64
+	}{{`,"packets":`, r.Packets}, {`,"records":`, r.Records}, {`,"bytes":`, r.Bytes}} {
+		if f.n > 0 {
+			b = appendUint(b, f.key, f.n)
+		}
+	}
+	j.buf = append(b, '}', '\n')
+	return j.flush()
+}
+
 func (j *JSON) flush() error {
 	n, err := j.w.Write(j.buf)
 	j.written += uint64(n)

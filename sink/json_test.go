@@ -415,3 +415,26 @@ func encodeInv(enc *json.Encoder, b *record.Batch, r *record.Inv) error {
 	}
 	return nil
 }
+
+// Blind times are a line each, once they are over.
+func TestJSONBlind(t *testing.T) {
+	var out strings.Builder
+	j := sink.NewJSON(&out)
+	c := &record.Capture{Sensor: "a\"b", Name: "eth0"}
+	for _, b := range []record.Blind{
+		{Reason: record.KernelDrops, From: 1_000_000, To: 2_000_000, Packets: 3, Open: true},
+		{Reason: record.KernelDrops, From: 1_000_000, To: 2_500_000, Packets: 5},
+		{Reason: record.InterfaceDown, From: 3_000_000, To: 3_000_001},
+	} {
+		b.Capture = c
+		if err := j.Blind(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := `{"record":"blind","from_at":"1970-01-01T00:00:01.000000Z","to_at":"1970-01-01T00:00:02.500000Z","sensor":"a\"b","capture":"eth0","reason":"kernel drops","packets":5}
+{"record":"blind","from_at":"1970-01-01T00:00:03.000000Z","to_at":"1970-01-01T00:00:03.000001Z","sensor":"a\"b","capture":"eth0","reason":"interface down"}
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}

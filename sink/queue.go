@@ -39,12 +39,13 @@ type Queue struct {
 	err   error // the sink's first
 }
 
-// QueueStats counts records. Every record that was made is in Stored, Added or Lost, or still waits.
+// QueueStats counts records. Every record that was made is in Stored, Added or Lost, or still waits, in memory or (see Deferred.Own)
+// on disk.
 type QueueStats struct {
 	Made     uint64 // taken from decoding
 	Added    uint64 // new in the sink
 	Stored   uint64 // found to be stored already, by an earlier run
-	Lost     uint64 // made but not written, because the sink failed
+	Lost     uint64 // made but not written, because the sink failed or a Deferrer had no room
 	Batches  uint64 // written
 	Captures uint64 // of which the sink had records already when they began
 }
@@ -55,6 +56,7 @@ type item struct {
 	capture *record.Capture // that the item is about; nil for a mixed batch
 	ledger  *record.Ledger  // if not nil: the capture has ended
 	files   []record.File
+	blind   *record.Blind // if not nil: to store
 	then    func() // if not nil: called, once all items before it were done without an error
 }
 
@@ -85,15 +87,43 @@ func (q *Queue) Lane(c *record.Capture) *Lane {
 	}
 	l.Batch = l.lot.open()
 	q.lanes = append(q.lanes, l)
-	q.work <- item{capture: c}
+	q.put(item{capture: c})
 	return l
 }
 
 // Stats returns the counts so far; it may be called by any goroutine.
 func (q *Queue) Stats() QueueStats {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.stats
+	s := q.stats
+	q.mu.Unlock()
+	if d, ok := q.Deferred(); ok {
+		s.Added += d.Added
+		s.Stored += d.Stored
+		s.Lost += d.Lost
+	}
+	return s
+}
+
+// Deferred returns what the sink keeps on disk, if it is one that does; it may be called by any goroutine.
+func (q *Queue) Deferred() (d Deferred, ok bool) {
+	to, ok := q.sink.(Deferrer)
+	if ok {
+		d = to.Deferred()
+	}
+	return d, ok
+}
+
+// put hands an item to the sink's goroutine. It waits while the queue is full.
+func (q *Queue) put(it item) {
+	select {
+	case q.work <- it:
+		return
+	default:
+	}
+	if d, ok := q.sink.(Deferrer); ok {
+		d.Hurry()
+	}
+	q.work <- it
 }
 
 // Close sends what is left, waits until it is written, closes the sink and returns the first error.
@@ -141,7 +171,7 @@ func (l *lot) send() {
 	q.mu.Lock()
 	q.stats.Made += uint64(l.batch.Len())
 	q.mu.Unlock()
-	q.work <- item{batch: l.batch, capture: l.capture}
+	q.put(item{batch: l.batch, capture: l.capture})
 	l.batch = nil
 	b := l.open()
 	for _, lane := range q.lanes {
@@ -175,13 +205,19 @@ func (l *Lane) Advance(now record.Time) {
 // End says that the capture's records are complete.
 func (l *Lane) End(ledger *record.Ledger, files []record.File) {
 	l.lot.send()
-	l.lot.q.work <- item{capture: l.capture, ledger: ledger, files: files}
+	l.lot.q.put(item{capture: l.capture, ledger: ledger, files: files})
+}
+
+// Blind says that the capture could not see for some time; see record.Blind. b's Capture is set here.
+func (l *Lane) Blind(b record.Blind) {
+	b.Capture = l.capture
+	l.lot.q.put(item{blind: &b})
 }
 
 // Then calls f, in the sink's goroutine, once all records that were made so far are stored. It is not called if the sink fails.
 func (l *Lane) Then(f func()) {
 	l.lot.send()
-	l.lot.q.work <- item{then: f}
+	l.lot.q.put(item{then: f})
 }
 
 // run is the sink's goroutine. After the first error it only empties the queue.
@@ -213,14 +249,23 @@ func (q *Queue) do(ctx context.Context, it item) {
 			q.fail(err)
 			return
 		}
+		_, deferred := q.sink.(Deferrer)
 		q.count(func(s *QueueStats) {
-			s.Added += added
-			s.Stored += n - added
 			s.Batches++
+			if !deferred {
+				s.Added += added
+				s.Stored += n - added
+			}
 		})
 	case it.ledger != nil:
 		if err := q.sink.End(ctx, it.capture, it.ledger, it.files); err != nil {
 			q.fail(err)
+		}
+	case it.blind != nil:
+		if b, ok := q.sink.(Blinder); ok {
+			if err := b.Blind(ctx, it.blind); err != nil {
+				q.fail(err)
+			}
 		}
 	case it.then != nil:
 		it.then()

@@ -148,3 +148,54 @@ func TestQueueFailure(t *testing.T) {
 		t.Errorf("Stats() = %+v, want 50 made and lost", st)
 	}
 }
+
+// A keeper is a sink that keeps what it is given until it is released, and is told to hurry meanwhile.
+type keeper struct {
+	journal
+	hurried, release chan struct{}
+}
+
+func (k *keeper) Write(ctx context.Context, b *record.Batch) (uint64, error) {
+	<-k.release
+	return k.journal.Write(ctx, b)
+}
+
+func (k *keeper) Blind(_ context.Context, b *record.Blind) error {
+	k.add("%s is blind: %s", b.Capture.Name, b.Reason)
+	return nil
+}
+
+func (k *keeper) Hurry() {
+	select {
+	case k.hurried <- struct{}{}:
+	default:
+	}
+}
+
+func (k *keeper) Deferred() sink.Deferred { return sink.Deferred{Added: 2, Stored: 1, Lost: 1, Own: 3} }
+
+// TestQueueHurries fills the queue of a sink that waits: the sink is told, and its own counts are the queue's.
+func TestQueueHurries(t *testing.T) {
+	k := &keeper{hurried: make(chan struct{}, 1), release: make(chan struct{})}
+	go func() {
+		<-k.hurried
+		close(k.release)
+	}()
+	q := sink.NewQueue(t.Context(), k, sink.QueueOptions{Batch: 1, Depth: 1})
+	lane := q.Lane(&record.Capture{Name: "a"})
+	for n := range uint64(7) {
+		lane.Advance(second(float64(n)))
+		lane.Ping(record.Ping{Nonce: n})
+	}
+	lane.Blind(record.Blind{Reason: record.KernelDrops})
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"begin a", "a 0: 0", "a 1: 1", "a 2: 2", "a 3: 3", "a 4: 4", "a 5: 5", "a is blind: kernel drops", "a 6: 6", "close"}
+	if diff := cmp.Diff(want, k.lines); diff != "" {
+		t.Errorf("sink (-want +got):\n%s", diff)
+	}
+	if st := q.Stats(); st.Made != 7 || st.Added != 2 || st.Stored != 1 || st.Lost != 1 || st.Batches != 7 {
+		t.Errorf("Stats() = %+v, want 7 made, and the sink's own 2 added, 1 stored, 1 lost", st)
+	}
+}

@@ -221,6 +221,28 @@ func end(ctx context.Context, db *sql.Conn, capture int32, l *record.Ledger, fil
 	return nil
 }
 
+// Blind stores a time in which a capture could not see. What is said of the same interval again counts if it says more.
+func (s *Sink) Blind(ctx context.Context, b *record.Blind) error {
+	known, ok := s.captures[keyOf(b.Capture)]
+	if !ok {
+		return fmt.Errorf("store blind time of capture %s: it was not begun", b.Capture.Name)
+	}
+	err := s.transact(ctx, func() error {
+		_, err := s.conn.ExecContext(ctx, `INSERT INTO blind (sensor, capture, from_at, to_at, reason, packets, records, bytes)
+			SELECT sensor, id, make_timestamptz($2::BIGINT), make_timestamptz($3::BIGINT), $4,
+			       nullif($5::BIGINT, 0), nullif($6::BIGINT, 0), nullif($7::BIGINT, 0) FROM capture WHERE id = $1
+			ON CONFLICT (capture, reason, from_at) DO UPDATE SET to_at = greatest(to_at, excluded.to_at),
+				packets = greatest(packets, excluded.packets), records = greatest(records, excluded.records),
+				bytes = greatest(bytes, excluded.bytes)`,
+			known.id, int64(b.From), int64(b.To), string(b.Reason), int64(b.Packets), int64(b.Records), int64(b.Bytes))
+		return oneLine(err)
+	})
+	if err != nil {
+		return fmt.Errorf("store blind time of capture %s in %s: %w", b.Capture.Name, s.path, err)
+	}
+	return nil
+}
+
 // nullTime returns t in microseconds, or null if it isn't known.
 func nullTime(t record.Time) any {
 	if t == 0 {

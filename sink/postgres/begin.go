@@ -51,6 +51,24 @@ func findCapture(ctx context.Context, db *pgx.Conn, c *record.Capture) (id int32
 	return id, wrap("find capture", db.QueryRow(ctx, find, sensor, first, c.Digest[:]).Scan(&id))
 }
 
+// Blind stores a time in which a capture could not see. What is said of the same interval again counts if it says more.
+func (s *Sink) Blind(ctx context.Context, b *record.Blind) error {
+	known := s.captures[b.Capture]
+	if known == nil {
+		return s.explain(&mistakeError{fmt.Sprintf("capture %q of sensor %q was not begun", b.Capture.Name, b.Capture.Sensor)})
+	}
+	const upsert = `INSERT INTO blind AS o (sensor, capture, from_at, to_at, reason, packets, records, bytes)
+		SELECT sensor, id, $2, $3, $4, nullif($5::bigint, 0), nullif($6::bigint, 0), nullif($7::bigint, 0) FROM capture WHERE id = $1
+		ON CONFLICT (capture, reason, from_at) DO UPDATE SET to_at = greatest(o.to_at, excluded.to_at),
+			packets = greatest(o.packets, excluded.packets), records = greatest(o.records, excluded.records),
+			bytes = greatest(o.bytes, excluded.bytes)`
+	return s.persist(ctx, func(ctx context.Context, db *pgx.Conn) error {
+		_, err := db.Exec(ctx, upsert, known.id, timestamp(b.From), timestamp(b.To), string(b.Reason),
+			int64(b.Packets), int64(b.Records), int64(b.Bytes))
+		return wrap("store blind time", err)
+	})
+}
+
 func wrap(what string, err error) error {
 	if err == nil {
 		return nil

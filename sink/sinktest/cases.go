@@ -444,3 +444,31 @@ func storesLedger(t *testing.T, e *env) {
 		"2'.pcap 0 0 null null "+sink.Text("cut off\x00"))
 	e.want("SELECT count(*) FROM sensor", "1")
 }
+
+// blindTimes tells of intervals while they go on, once more than they grew, and of one that nothing else is known of.
+func blindTimes(t *testing.T, e *env) {
+	c := newCapture("lab")
+	e.open()
+	e.begin(c, 0)
+	for _, b := range []record.Blind{
+		{Reason: record.KernelDrops, From: start, To: start + 1_000_000, Open: true, Packets: 7},
+		{Reason: record.KernelDrops, From: start, To: start + 2_000_001, Packets: 1 << 40},
+		{Reason: record.KernelDrops, From: start, To: start + 1_000_000, Open: true, Packets: 7}, // again, after a crash
+		{Reason: record.SpoolFull, From: start, To: start + 5, Records: 9, Bytes: 10},
+		{Reason: record.InterfaceDown, From: start + 1, To: start + 1},
+	} {
+		b.Capture = c
+		if err := e.sink.(sink.Blinder).Blind(context.Background(), &b); err != nil {
+			t.Fatalf("Blind: %v", err)
+		}
+	}
+	if err := e.sink.(sink.Blinder).Blind(context.Background(), &record.Blind{Capture: newCapture("other")}); err == nil {
+		t.Error("Blind of a capture that was not begun succeeds")
+	}
+	e.close()
+	e.want("SELECT s.name, c.name, reason, from_at, to_at, packets, records, bytes FROM blind b JOIN sensor s ON s.id = b.sensor "+
+		"JOIN capture c ON c.id = b.capture ORDER BY reason",
+		"lab eth0 interface down 2025-10-06T22:56:42.000001Z 2025-10-06T22:56:42.000001Z null null null",
+		"lab eth0 kernel drops 2025-10-06T22:56:42.000000Z 2025-10-06T22:56:44.000001Z 1099511627776 null null",
+		"lab eth0 spool full 2025-10-06T22:56:42.000000Z 2025-10-06T22:56:42.000005Z null 9 10")
+}

@@ -47,6 +47,7 @@ func Run(t *testing.T, fresh func(t *testing.T) DB) {
 		{"repeated vectors", repeatedVectors},
 		{"empty batch", emptyBatch},
 		{"ledger", storesLedger},
+		{"blind times", blindTimes},
 		{"first seen", firstSeen},
 		{"cut off while writing", cutOff},
 	} {
