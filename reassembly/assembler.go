@@ -91,6 +91,8 @@ func (a *Assembler) Segment(s *segment.Segment, at record.Time, number uint64) {
 			seq++ // RFC 9293, section 3.4: the SYN itself takes the first number
 		}
 		c = a.payload(c, side, seq, s, at, number)
+	} else if h := &c.half[side]; int32(s.Seq-h.next) > 0 && s.Flags&segment.RST == 0 {
+		h.reached(s.Seq)
 	}
 	if at > c.last {
 		c.last = at

@@ -642,7 +642,7 @@ func onlyNamed(s, named Stats) Stats {
 	for _, f := range []struct{ s, named *uint64 }{
 		{&s.Segments, &named.Segments}, {&s.Bytes, &named.Bytes}, {&s.Delivered, &named.Delivered},
 		{&s.Retransmitted, &named.Retransmitted}, {&s.Late, &named.Late}, {&s.Stray, &named.Stray},
-		{&s.Lost, &named.Lost}, {&s.Holes, &named.Holes}, {&s.Opened, &named.Opened},
+		{&s.Lost, &named.Lost}, {&s.Unseen, &named.Unseen}, {&s.Holes, &named.Holes}, {&s.Opened, &named.Opened},
 		{&s.EvictedConns, &named.EvictedConns}, {&s.EvictedHolds, &named.EvictedHolds},
 	} {
 		if *f.named == 0 {

@@ -68,6 +68,7 @@ type half struct {
 	stray   *stray // a segment that fits no position
 	next    uint32 // sequence number of the next byte to hand on
 	acked   uint32 // highest acknowledgment number that the other side sent
+	sent    uint32 // if ahead of next: what the side's segments without bytes say that it sent before
 	started bool   // next is known
 	hasAck  bool   // acked is known
 	hasISN  bool   // isn is known, from a SYN or its acknowledgment
@@ -81,10 +82,10 @@ type half struct {
 }
 
 // A count is what a record.FlowCount says about segments.
-type count struct{ segments, bytes, retransmitted, lost uint64 }
+type count struct{ segments, bytes, retransmitted, lost, unseen uint64 }
 
 func (n count) flow() record.FlowCount {
-	return record.FlowCount{Segments: n.segments, Bytes: n.bytes, Retransmitted: n.retransmitted, Lost: n.lost}
+	return record.FlowCount{Segments: n.segments, Bytes: n.bytes, Retransmitted: n.retransmitted, Lost: n.lost, Unseen: n.unseen}
 }
 
 // A late has the latest holes of a flow that were given up, as ranges of sequence numbers.
@@ -235,6 +236,7 @@ func (a *Assembler) close(c *conn) {
 			a.release(c, i)
 		}
 		a.dropStray(h)
+		a.missed(h, h.tail())
 	}
 	if c.user == nil {
 		a.open(c)

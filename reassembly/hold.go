@@ -143,7 +143,7 @@ func (a *Assembler) holdBack(c *conn, side int, seq uint32, p []byte, missing in
 		if len(p) == 0 { // cut to its headers
 			if !half.started {
 				a.begin(c, side, seq)
-				a.gap(c, side, missing)
+				a.gap(c, side, missing, missing)
 			}
 			return // else its hole is found when more comes
 		}
@@ -261,7 +261,7 @@ func (h *hold) Reassembled(rs []tcpassembly.Reassembly) {
 	}
 	for _, r := range rs {
 		if r.Skip > 0 {
-			a.gap(h.c, h.side, r.Skip)
+			a.gap(h.c, h.side, r.Skip, int(max(0, min(int64(r.Skip), h.cutTo-h.place(half.next)))))
 		}
 		if len(r.Bytes) > 0 {
 			// Seen is the span's own time: a span is fed once and whole.
@@ -294,7 +294,7 @@ func (h *hold) close() {
 // begin starts a flow at the given sequence number and hands over what is held from there on.
 func (a *Assembler) begin(c *conn, side int, seq uint32) {
 	half := &c.half[side]
-	half.started, half.next = true, seq
+	half.started, half.next, half.sent = true, seq, seq
 	if !half.hasISN {
 		half.isn = seq - 1
 	}
@@ -346,7 +346,7 @@ func (a *Assembler) tidy(c *conn, side int) {
 	}
 	h.close()
 	if n := h.cutTo - h.place(half.next); n > 0 {
-		a.gap(c, side, int(n))
+		a.gap(c, side, int(n), int(n))
 	}
 }
 

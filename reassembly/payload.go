@@ -49,7 +49,7 @@ func (a *Assembler) inOrder(c *conn, side int, p []byte, missing, old int, at re
 		h.next += uint32(len(p))
 	}
 	if missing > 0 {
-		a.gap(c, side, missing)
+		a.gap(c, side, missing, missing)
 	}
 }
 
@@ -77,9 +77,12 @@ func (a *Assembler) deliver(c *conn, side int, p []byte, at record.Time) {
 	c.user.Data(side == 1, p, at)
 }
 
-// gap tells the user that the next n bytes of a flow are missing.
-func (a *Assembler) gap(c *conn, side, n int) {
+// gap tells the user that the next n bytes of a flow are missing, the first of which were cut off at the snap length.
+func (a *Assembler) gap(c *conn, side, n, cut int) {
 	h := &c.half[side]
+	if h.hasAck {
+		a.missed(h, min(n, int(int32(h.acked-h.next)))-cut)
+	}
 	a.stats.Lost += uint64(n)
 	a.stats.Holes++
 	h.count.lost += uint64(n)

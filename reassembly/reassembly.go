@@ -71,6 +71,7 @@ type Stats struct {
 	Late          uint64 // bytes of a hole that had been given up
 	Stray         uint64 // bytes that fit no position of their connection
 	Lost          uint64 // bytes missing in holes given up, and cut at the snap length
+	Unseen        uint64 // bytes that the receiver acknowledged, that the sender's numbers say it sent, and that never came
 	Holes         uint64 // given up
 	Opened        uint64 // connections
 	EvictedConns  uint64 // connections closed early because the table was full

@@ -289,7 +289,7 @@ func checkAccounts(t testing.TB, a *Assembler, r *recorder) {
 		t.Errorf("delivered %d + retransmitted %d + late %d + stray %d = %d, want the %d bytes taken",
 			s.Delivered, s.Retransmitted, s.Late, s.Stray, got, s.Bytes)
 	}
-	var bytes, retransmitted, lost, delivered uint64
+	var bytes, retransmitted, lost, unseen, delivered uint64
 	ids := map[uint64]bool{}
 	for _, c := range r.conns {
 		if c.closed != 1 {
@@ -302,6 +302,7 @@ func checkAccounts(t testing.TB, a *Assembler, r *recorder) {
 		bytes += c.end.A.Bytes + c.end.B.Bytes
 		retransmitted += c.end.A.Retransmitted + c.end.B.Retransmitted
 		lost += c.end.A.Lost + c.end.B.Lost
+		unseen += c.end.A.Unseen + c.end.B.Unseen
 		for i := range c.flows {
 			for _, at := range c.flows[i].times {
 				if at != gapTime {
@@ -313,6 +314,9 @@ func checkAccounts(t testing.TB, a *Assembler, r *recorder) {
 	if bytes != s.Bytes || retransmitted != s.Retransmitted || lost != s.Lost || delivered != s.Delivered {
 		t.Errorf("the connections have %d bytes, %d retransmitted, %d lost, %d delivered, want %d, %d, %d, %d",
 			bytes, retransmitted, lost, delivered, s.Bytes, s.Retransmitted, s.Lost, s.Delivered)
+	}
+	if unseen != s.Unseen {
+		t.Errorf("the connections have %d bytes unseen, want %d", unseen, s.Unseen)
 	}
 	if uint64(len(r.conns)) != s.Opened || a.Conns() != 0 {
 		t.Errorf("%d connections told, %d left, want %d, 0", len(r.conns), a.Conns(), s.Opened)

@@ -33,8 +33,13 @@ type Ledger struct {
 	Resyncs      uint64            `json:"resyncs"`       // times the next message was searched for
 
 	// What is missing from the capture.
-	LostBytes        uint64 `json:"lost_bytes"`        // holes in the sequence space, bytes cut at the snap length
-	Holes            uint64 `json:"holes"`             // that never filled
+	LostBytes uint64 `json:"lost_bytes"` // holes in the sequence space, bytes cut at the snap length
+	Holes     uint64 `json:"holes"`      // that never filled
+	// UnseenBytes is the capture's own loss, estimated from TCP: bytes that the receiver acknowledged, that the sender's own
+	// sequence numbers say it sent, and that were not captured by the time they were given up. Those in holes are in LostBytes, too;
+	// those behind the last byte captured of a stream are in no hole. Bytes cut at the snap length, and holes that nobody acknowledged (the network
+	// lost them, or the acknowledgment was not captured), don't count.
+	UnseenBytes      uint64 `json:"unseen_bytes"`
 	LateBytes        uint64 `json:"late_bytes"`        // of Skipped: came after their hole had been given up
 	KernelDropped    uint64 `json:"kernel_dropped"`    // packets, by the kernel's or the capture file's own count
 	InterfaceDropped uint64 `json:"interface_dropped"` // packets
@@ -42,6 +47,8 @@ type Ledger struct {
 	// What had to be let go to stay within the memory ceiling.
 	EvictedConns uint64 `json:"evicted_connections"`
 	EvictedHolds uint64 `json:"evicted_holds"` // times bytes held for a hole were handed over early
+	// EvictedMessages were not decoded, or passed over in a search, because too much was kept of unfinished messages.
+	EvictedMessages uint64 `json:"evicted_messages"`
 
 	Conns map[string]Class  `json:"connections"` // by transport
 	Made  map[string]uint64 `json:"records"`     // records made, by kind
@@ -83,6 +90,23 @@ func (l *Ledger) Check() error {
 	return nil
 }
 
+// CaptureLoss is the share of the streams' bytes that the capture missed, from 0 to 1: UnseenBytes of these and of all bytes that were
+// captured for the first time. It is an estimate, in the manner of Zeek's capture-loss script: what both ends agree was sent and
+// received, and was not captured.
+func (l *Ledger) CaptureLoss() float64 {
+	return share(l.UnseenBytes, l.TCPBytes-min(l.TCPBytes, l.Retransmitted)+l.UnseenBytes)
+}
+
+// Unreadable is the share of the TCP bytes that is encrypted (BIP 324) and could not be decrypted, from 0 to 1.
+func (l *Ledger) Unreadable() float64 { return share(l.EncryptedV2, l.TCPBytes) }
+
+func share(part, whole uint64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
 // Records is the number of records made.
 func (l *Ledger) Records() uint64 { return sum(l.Made) }
 
@@ -105,6 +129,7 @@ func (l *Ledger) Add(o *Ledger) {
 		{&l.BadHeaders, o.BadHeaders}, {&l.Resyncs, o.Resyncs}, {&l.LostBytes, o.LostBytes}, {&l.Holes, o.Holes},
 		{&l.LateBytes, o.LateBytes}, {&l.KernelDropped, o.KernelDropped}, {&l.InterfaceDropped, o.InterfaceDropped},
 		{&l.EvictedConns, o.EvictedConns}, {&l.EvictedHolds, o.EvictedHolds},
+		{&l.UnseenBytes, o.UnseenBytes}, {&l.EvictedMessages, o.EvictedMessages},
 	} {
 		*f.to += f.from
 	}

@@ -157,6 +157,7 @@ type FlowCount struct {
 	Bytes         uint64 // payload bytes captured, retransmitted ones included
 	Retransmitted uint64 // of these, bytes that had been captured before
 	Lost          uint64 // bytes that are missing: holes that never filled, cut at the snap length
+	Unseen        uint64 // bytes that the receiver acknowledged and the capture never had: see Ledger.UnseenBytes
 	Resyncs       uint64 // times the next message had to be searched for
 	Messages      uint64 // messages decoded
 }

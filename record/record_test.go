@@ -189,6 +189,25 @@ func TestLedger(t *testing.T) {
 	}
 }
 
+func TestShares(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		l                record.Ledger
+		loss, unreadable float64
+	}{
+		{"nothing captured", record.Ledger{}, 0, 0},
+		{"all captured", record.Ledger{TCPBytes: 100, Retransmitted: 100}, 0, 0},
+		{"a quarter missed", record.Ledger{TCPBytes: 100, Retransmitted: 10, UnseenBytes: 30, EncryptedV2: 50}, 0.25, 0.5},
+		{"nothing but acknowledged", record.Ledger{UnseenBytes: 5}, 1, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if loss, unreadable := tt.l.CaptureLoss(), tt.l.Unreadable(); loss != tt.loss || unreadable != tt.unreadable {
+				t.Errorf("CaptureLoss() = %v, Unreadable() = %v, want %v, %v", loss, unreadable, tt.loss, tt.unreadable)
+			}
+		})
+	}
+}
+
 // TestLedgerAddsAll notices a count that Add forgets.
 func TestLedgerAddsAll(t *testing.T) {
 	var l, sum record.Ledger

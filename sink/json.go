@@ -267,6 +267,9 @@ func appendFlow(b []byte, f *record.FlowCount) []byte {
 	b = appendUint(b, `,"bytes":`, f.Bytes)
 	b = appendUint(b, `,"retransmitted":`, f.Retransmitted)
 	b = appendUint(b, `,"lost":`, f.Lost)
+	if f.Unseen > 0 {
+		b = appendUint(b, `,"unseen":`, f.Unseen)
+	}
 	b = appendUint(b, `,"resyncs":`, f.Resyncs)
 	b = appendUint(b, `,"messages":`, f.Messages)
 	return append(b, '}')

@@ -125,11 +125,11 @@ func TestJSON(t *testing.T) {
 		}, `{"record":"ping","seen_at":"2025-10-06T22:56:42.902308Z","first_byte_at":"2025-10-06T22:56:42.902307Z",` +
 			`"from":"[2001:db8::8]:8333","to":"192.0.2.7:51234","conn":"9007199254740993","sensor":"lab","network":"","outbound":true,"nonce":"0"}` + "\n"},
 		{"conn", func(b *record.Batch) {
-			b.Conn(record.ConnEnd{Conn: c, ClosedAt: at, HandshakeRTT: -1, A: record.FlowCount{Segments: 1, Bytes: 2, Retransmitted: 3, Lost: 4, Resyncs: 5, Messages: 6}})
+			b.Conn(record.ConnEnd{Conn: c, ClosedAt: at, HandshakeRTT: -1, A: record.FlowCount{Segments: 1, Bytes: 2, Retransmitted: 3, Lost: 4, Unseen: 7, Resyncs: 5, Messages: 6}})
 			b.Conn(record.ConnEnd{Conn: proxied, ClosedAt: at, SYN: true, Transport: record.TransportV2, HandshakeRTT: 0, UserAgent: "/a/"})
 		}, strings.Replace(`{"record":"conn",`+shared, "42.902307Z", "37.902308Z", 1) +
 			`,"opened_at":"2025-10-06T22:56:37.902308Z","closed_at":"2025-10-06T22:56:42.902308Z","start":"midstream","transport":"unknown",` +
-			`"from_sent":{"segments":1,"bytes":2,"retransmitted":3,"lost":4,"resyncs":5,"messages":6},` +
+			`"from_sent":{"segments":1,"bytes":2,"retransmitted":3,"lost":4,"unseen":7,"resyncs":5,"messages":6},` +
 			`"to_sent":{"segments":0,"bytes":0,"retransmitted":0,"lost":0,"resyncs":0,"messages":0}}` + "\n" +
 			strings.Replace(`{"record":"conn",`+shared, "42.902307Z", "37.902308Z", 1) +
 			`,"opened_at":"2025-10-06T22:56:37.902308Z","closed_at":"2025-10-06T22:56:42.902308Z","start":"syn","transport":"v2",` +

@@ -127,8 +127,12 @@ func (s *Summary) Write(w io.Writer) {
 		Count(l.Retransmitted), Count(l.Proxy), Count(l.NotBitcoin), Count(l.Skipped), Count(l.Incomplete))
 	line("lost", "%s in %s; the next message searched for %s, %s, %s", Plural(l.LostBytes, "byte"), Plural(l.Holes, "hole"),
 		Plural(l.Resyncs, "time"), Plural(total(l.BadChecksums), "bad checksum"), Plural(l.BadHeaders, "bad header"))
-	if l.EvictedConns+l.EvictedHolds > 0 {
-		line("evicted", "%s, %s, to stay within --memory", Plural(l.EvictedConns, "connection"), Plural(l.EvictedHolds, "held stream"))
+	if l.UnseenBytes > 0 {
+		line("", "%s that the receivers acknowledged: the capture itself missed about %s", Plural(l.UnseenBytes, "byte"), Share(l.CaptureLoss()))
+	}
+	if l.EvictedConns+l.EvictedHolds+l.EvictedMessages > 0 {
+		line("evicted", "%s, %s, %s, to stay within --memory", Plural(l.EvictedConns, "connection"), Plural(l.EvictedHolds, "held stream"),
+			Plural(l.EvictedMessages, "message"))
 	}
 	for i, a := range s.Local {
 		label := ""
@@ -280,6 +284,14 @@ func percent(part, whole uint64) string {
 		return "0 %"
 	}
 	return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(whole))
+}
+
+// Share is a share of 1 in percent. What is above nothing is never shown as nothing.
+func Share(f float64) string {
+	if f > 0 && f < 0.0005 {
+		return "less than 0.1 %"
+	}
+	return fmt.Sprintf("%.1f %%", 100*f)
 }
 
 func or(s, fallback string) string {

@@ -72,7 +72,7 @@ func TestFilesSummary(t *testing.T) {
 			Messages: map[string]record.Command{"inv": {Messages: 1000, Bytes: 50}, "ping": {Messages: 20, Bytes: 20, Malformed: 1}, "addr": {Messages: 20, Bytes: 6}},
 			Conns:    map[string]record.Class{"v1": {Conns: 3, Bytes: 93}, "v2": {Conns: 8, Bytes: 907}},
 			Made:     map[string]uint64{"conn": 11, "inv": 1234556}, LostBytes: 12, Holes: 2, Resyncs: 3, BadChecksums: map[string]uint64{"tx": 1},
-			EvictedConns: 1,
+			EvictedConns: 1, EvictedMessages: 2, UnseenBytes: 3,
 		},
 	}
 	want := `captures     2 captures, 42 files, 740,739 bytes, 2026-11-22T09:58:20.000000Z to 2026-11-22T10:00:11.000000Z, in 1.2 s
@@ -88,7 +88,8 @@ connections  v1 3 (9.3 % of the bytes), v2 8 (90.7 % of the bytes)
 unreadable   90.7 % of the TCP bytes are encrypted (BIP 324); v2transport=0 in the observed node's bitcoin.conf keeps new connections readable
 bytes        1,000 of TCP: 3 retransmitted, 1 SOCKS, 2 not Bitcoin, 5 skipped, 6 incomplete at the end
 lost         12 bytes in 2 holes; the next message searched for 3 times, 1 bad checksum, 0 bad headers
-evicted      1 connection, 0 held streams, to stay within --memory
+             3 bytes that the receivers acknowledged: the capture itself missed about 0.3 %
+evicted      1 connection, 0 held streams, 2 messages, to stay within --memory
 local        192.0.2.10 (on 12 of 12 connections)
              fd77:a::10 (given)
 not read     1 file, see the errors below: notes.txt
@@ -105,6 +106,14 @@ func TestCount(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", 123456: "123,456"} {
 		if got := Count(n); got != want {
 			t.Errorf("count(%d) = %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestShare(t *testing.T) {
+	for f, want := range map[float64]string{0: "0.0 %", 1e-9: "less than 0.1 %", 0.00049: "less than 0.1 %", 0.0005: "0.1 %", 0.907: "90.7 %", 1: "100.0 %"} {
+		if got := Share(f); got != want {
+			t.Errorf("Share(%v) = %s, want %s", f, got, want)
 		}
 	}
 }

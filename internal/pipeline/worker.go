@@ -37,7 +37,8 @@ func (w *worker) account(l *record.Ledger) {
 	d := w.dec.Stats()
 	part := record.Ledger{
 		TCPBytes: a.Bytes, Retransmitted: a.Retransmitted, LateBytes: a.Late,
-		LostBytes: a.Lost, Holes: a.Holes, EvictedConns: a.EvictedConns, EvictedHolds: a.EvictedHolds,
+		LostBytes: a.Lost, UnseenBytes: a.Unseen, Holes: a.Holes,
+		EvictedConns: a.EvictedConns, EvictedHolds: a.EvictedHolds, EvictedMessages: d.Evicted,
 		EncryptedV2: d.EncryptedV2, Proxy: d.Proxy, NotBitcoin: d.NotBitcoin, Incomplete: d.Incomplete,
 		Skipped:      d.Skipped + a.Late + a.Stray,
 		BadChecksums: d.BadChecksums, BadHeaders: d.BadHeaders, Resyncs: d.Resyncs, Conns: d.Conns,

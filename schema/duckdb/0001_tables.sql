@@ -73,8 +73,8 @@ CREATE TABLE connection (
     transport    VARCHAR,
     handshake_rtt_us BIGINT,
     user_agent   VARCHAR,
-    a_segments   BIGINT, a_bytes BIGINT, a_retransmitted BIGINT, a_lost BIGINT, a_resyncs BIGINT, a_messages BIGINT,
-    b_segments   BIGINT, b_bytes BIGINT, b_retransmitted BIGINT, b_lost BIGINT, b_resyncs BIGINT, b_messages BIGINT
+    a_segments   BIGINT, a_bytes BIGINT, a_retransmitted BIGINT, a_lost BIGINT, a_unseen BIGINT, a_resyncs BIGINT, a_messages BIGINT,
+    b_segments   BIGINT, b_bytes BIGINT, b_retransmitted BIGINT, b_lost BIGINT, b_unseen BIGINT, b_resyncs BIGINT, b_messages BIGINT
 );
 
 -- The dictionary of announced items. An item that comes again much later, or in another run, may have a second row with another id.

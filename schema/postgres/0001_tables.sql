@@ -82,8 +82,8 @@ CREATE TABLE connection (
     transport    text,                    -- v1, v2 (encrypted), unknown
     handshake_rtt_us bigint,              -- SYN to the ACK of the SYN-ACK; null if these were not captured
     user_agent   text,                    -- the peer's
-    a_segments   bigint, a_bytes bigint, a_retransmitted bigint, a_lost bigint, a_resyncs bigint, a_messages bigint,
-    b_segments   bigint, b_bytes bigint, b_retransmitted bigint, b_lost bigint, b_resyncs bigint, b_messages bigint
+    a_segments   bigint, a_bytes bigint, a_retransmitted bigint, a_lost bigint, a_unseen bigint, a_resyncs bigint, a_messages bigint,
+    b_segments   bigint, b_bytes bigint, b_retransmitted bigint, b_lost bigint, b_unseen bigint, b_resyncs bigint, b_messages bigint
 );
 CREATE INDEX connection_capture ON connection (capture, opened_at);
 CREATE INDEX connection_peer ON connection (peer_address);

@@ -19,9 +19,9 @@ ON CONFLICT (id) DO UPDATE SET
 	handshake_rtt_us = excluded.handshake_rtt_us, user_agent = excluded.user_agent,
 	network = coalesce(connection.network, excluded.network), peer_name = coalesce(connection.peer_name, excluded.peer_name),
 	a_segments = excluded.a_segments, a_bytes = excluded.a_bytes, a_retransmitted = excluded.a_retransmitted,
-	a_lost = excluded.a_lost, a_resyncs = excluded.a_resyncs, a_messages = excluded.a_messages,
+	a_lost = excluded.a_lost, a_unseen = excluded.a_unseen, a_resyncs = excluded.a_resyncs, a_messages = excluded.a_messages,
 	b_segments = excluded.b_segments, b_bytes = excluded.b_bytes, b_retransmitted = excluded.b_retransmitted,
-	b_lost = excluded.b_lost, b_resyncs = excluded.b_resyncs, b_messages = excluded.b_messages
+	b_lost = excluded.b_lost, b_unseen = excluded.b_unseen, b_resyncs = excluded.b_resyncs, b_messages = excluded.b_messages
 WHERE excluded.closed_at IS NOT NULL AND (connection.closed_at IS NULL OR connection.closed_at < excluded.closed_at);
 DELETE FROM staged`
 
@@ -67,7 +67,7 @@ func connRow(capture int32, c *record.Conn, end *record.ConnEnd) []driver.Value 
 		textOrNull(c.PeerName()), textOrNull(c.Network()), c.OpenedAt.Std(),
 	}
 	if end == nil {
-		return append(row, make([]driver.Value, 17)...)
+		return append(row, make([]driver.Value, 19)...)
 	}
 	row[8] = end.OpenerKnown
 	start := "midstream"
@@ -80,7 +80,7 @@ func connRow(capture int32, c *record.Conn, end *record.ConnEnd) []driver.Value 
 	}
 	row = append(row, end.ClosedAt.Std(), start, end.Transport.String(), rtt, textOrNull(end.UserAgent))
 	for _, f := range []*record.FlowCount{&end.A, &end.B} {
-		row = append(row, int64(f.Segments), int64(f.Bytes), int64(f.Retransmitted), int64(f.Lost), int64(f.Resyncs), int64(f.Messages))
+		row = append(row, int64(f.Segments), int64(f.Bytes), int64(f.Retransmitted), int64(f.Lost), int64(f.Unseen), int64(f.Resyncs), int64(f.Messages))
 	}
 	return row
 }

@@ -70,8 +70,8 @@ func (s *Sink) storeConns(ctx context.Context, db *pgx.Conn, p *part) error {
 const endConn = `
 UPDATE connection SET closed_at = $2, start = $3, opener_known = $4, transport = $5, handshake_rtt_us = $6, user_agent = $7,
 	network = coalesce(connection.network, $8), peer_name = coalesce(connection.peer_name, $9),
-	a_segments = $10, a_bytes = $11, a_retransmitted = $12, a_lost = $13, a_resyncs = $14, a_messages = $15,
-	b_segments = $16, b_bytes = $17, b_retransmitted = $18, b_lost = $19, b_resyncs = $20, b_messages = $21
+	a_segments = $10, a_bytes = $11, a_retransmitted = $12, a_lost = $13, a_unseen = $14, a_resyncs = $15, a_messages = $16,
+	b_segments = $17, b_bytes = $18, b_retransmitted = $19, b_lost = $20, b_unseen = $21, b_resyncs = $22, b_messages = $23
 FROM (SELECT id, closed_at FROM connection WHERE id = $1) was
 WHERE connection.id = was.id AND (was.closed_at IS NULL OR was.closed_at < $2)
 RETURNING was.closed_at IS NULL`
@@ -113,7 +113,7 @@ func endArgs(r *record.ConnEnd) []any {
 		textOrNull(r.Conn.Network()), textOrNull(r.Conn.PeerName()),
 	}
 	for _, f := range []*record.FlowCount{&r.A, &r.B} {
-		args = append(args, int64(f.Segments), int64(f.Bytes), int64(f.Retransmitted), int64(f.Lost), int64(f.Resyncs), int64(f.Messages))
+		args = append(args, int64(f.Segments), int64(f.Bytes), int64(f.Retransmitted), int64(f.Lost), int64(f.Unseen), int64(f.Resyncs), int64(f.Messages))
 	}
 	return args
 }

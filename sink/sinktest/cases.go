@@ -71,9 +71,9 @@ func wantConnection(e *env, conn *record.Conn) {
 		fmt.Sprint(conn.ID, " 192.0.2.7 51234 203.0.113.1 8333 false true true 192.0.2.7 51234 peer.example:8333 mainnet"))
 	e.want("SELECT opened_at, closed_at, start, transport, handshake_rtt_us, user_agent FROM connection",
 		"2025-10-06T22:56:42.000000Z 2025-10-06T22:56:51.000000Z syn v1 20001 /Satoshi:28.1.0/")
-	e.want("SELECT a_segments, a_bytes, a_retransmitted, a_lost, a_resyncs, a_messages, "+
-		"b_segments, b_bytes, b_retransmitted, b_lost, b_resyncs, b_messages FROM connection",
-		"11 12000000000 13 14 15 16 21 22 23 24 25 26")
+	e.want("SELECT a_segments, a_bytes, a_retransmitted, a_lost, a_unseen, a_resyncs, a_messages, "+
+		"b_segments, b_bytes, b_retransmitted, b_lost, b_unseen, b_resyncs, b_messages FROM connection",
+		"11 12000000000 13 14 17 15 16 21 22 23 24 27 25 26")
 }
 
 // oneText asks what researchers ask, in words that all databases understand.

@@ -81,7 +81,7 @@ func full(c *record.Capture, conn *record.Conn) *record.Batch {
 	b.Addr(record.Addr{Meta: sent(conn, 5000, 1000), Address: "2001:db8::9", Port: 65535, Services: 18446744073709551615, LastSeen: 0, Index: 1})
 	b.Conn(record.ConnEnd{Conn: conn, ClosedAt: start + 9_000_000, SYN: true, OpenerKnown: true, Transport: record.TransportV1,
 		HandshakeRTT: 20_001, UserAgent: "/Satoshi:28.1.0/",
-		A: record.FlowCount{Segments: 11, Bytes: 12_000_000_000, Retransmitted: 13, Lost: 14, Resyncs: 15, Messages: 16},
-		B: record.FlowCount{Segments: 21, Bytes: 22, Retransmitted: 23, Lost: 24, Resyncs: 25, Messages: 26}})
+		A: record.FlowCount{Segments: 11, Bytes: 12_000_000_000, Retransmitted: 13, Lost: 14, Unseen: 17, Resyncs: 15, Messages: 16},
+		B: record.FlowCount{Segments: 21, Bytes: 22, Retransmitted: 23, Lost: 24, Unseen: 27, Resyncs: 25, Messages: 26}})
 	return b
 }
