@@ -77,6 +77,19 @@ CREATE TABLE connection (
     b_segments   BIGINT, b_bytes BIGINT, b_retransmitted BIGINT, b_lost BIGINT, b_unseen BIGINT, b_resyncs BIGINT, b_messages BIGINT
 );
 
+CREATE TABLE place (
+    host         VARCHAR NOT NULL,
+    as_of        TIMESTAMPTZ,
+    kind         VARCHAR NOT NULL,
+    country      VARCHAR,
+    city         VARCHAR,
+    latitude     DOUBLE,
+    longitude    DOUBLE,
+    time_zone    VARCHAR,
+    asn          BIGINT,
+    organisation VARCHAR
+);
+
 -- The dictionary of announced items. An item that comes again much later, or in another run, may have a second row with another id.
 CREATE TABLE item (
     id   BIGINT NOT NULL,

@@ -8,6 +8,26 @@ CREATE MACRO decode(digits, format) AS
     CASE WHEN format = 'hex' THEN unhex(digits) ELSE error('decode: the only format is hex') END,
     (bytes) AS system.main.decode(bytes);
 
+-- peer_host is the peer's address without its port, or the name that a proxy was asked for, without the port: what place.host holds.
+CREATE MACRO peer_host(address, name) AS
+    CASE WHEN name IS NULL THEN address
+         ELSE trim(left(name, length(name) - strpos(reverse(name), ':')), '[]') END;
+
+-- peer_place: where the peer of a connection was, one row a connection. Of several rows of place, the one that was the latest when
+-- the connection opened holds, else the earliest. place is the country, or for peers that have none the kind: tor, i2p, cjdns, private.
+CREATE VIEW peer_place AS
+SELECT k.id AS conn, coalesce(p.kind, 'unknown') AS kind, p.country, p.city, p.latitude, p.longitude, p.time_zone, p.asn,
+       p.organisation, p.as_of,
+       coalesce(p.country, CASE WHEN p.kind IN ('tor', 'i2p', 'cjdns', 'private') THEN p.kind END) AS place
+FROM connection k
+     LEFT JOIN (
+         SELECT *, CASE WHEN row_number() OVER w > 1 THEN as_of END AS since, lead(as_of) OVER w AS until
+         FROM place
+         WINDOW w AS (PARTITION BY host ORDER BY as_of NULLS LAST)
+         QUALIFY as_of IS NOT NULL OR row_number() OVER w = 1) p
+     ON p.host = peer_host(k.peer_address, k.peer_name)
+        AND (p.since IS NULL OR p.since <= k.opened_at) AND (p.until IS NULL OR k.opened_at < p.until);
+
 CREATE VIEW inv AS
 SELECT m.seen_at, m.first_byte_at, m.capture, m.conn, m.from_b, m.outbound, m.pos, m.index, m.count, i.type, i.hash,
        CASE WHEN m.from_b = m.outbound THEN k.a_address ELSE k.b_address END AS peer_address,
@@ -21,9 +41,8 @@ FROM (SELECT seen_at, first_byte_at, capture, conn, from_b, outbound, pos, len(i
      LEFT JOIN connection k ON k.id = m.conn;
 
 CREATE VIEW announcement AS
-SELECT seen_at, peer_address, peer_port, peer_name, NULL::VARCHAR AS country, type, encode(hash, 'hex') AS hash, conn, capture,
-       minute
-FROM inv
+SELECT seen_at, peer_address, peer_port, peer_name, p.place AS country, type, encode(hash, 'hex') AS hash, conn, capture, minute
+FROM inv LEFT JOIN peer_place p USING (conn)
 WHERE NOT outbound;
 
 -- sighting: on which connections the node learned of a transaction, by an announcement or by the transaction itself, and when at
@@ -58,12 +77,13 @@ sighted AS (
           SELECT n.number, t.conn, t.seen_at FROM tx t JOIN numbered n ON n.hash = t.txid WHERE NOT t.outbound)
     GROUP BY number, conn)
 SELECT encode(n.hash, 'hex') AS hash, f.seen[1] AS first_seen, s.name AS sensor, k.network,
-       k.peer_address, k.peer_port, k.peer_name, NULL::VARCHAR AS country,
+       k.peer_address, k.peer_port, k.peer_name, p.place AS country,
        epoch_us(f.seen[2]) - epoch_us(f.seen[1]) AS lead_us, f.peers, f.conn
 FROM (SELECT number, min(seen_at, 2) AS seen, arg_min(conn, row(seen_at, conn)) AS conn, count(*) AS peers
       FROM sighted
       GROUP BY number) f
      JOIN numbered n USING (number)
      JOIN connection k ON k.id = f.conn
+     LEFT JOIN peer_place p ON p.conn = f.conn
      JOIN capture c ON c.id = k.capture
      JOIN sensor s ON s.id = c.sensor;

@@ -88,6 +88,24 @@ CREATE TABLE connection (
 CREATE INDEX connection_capture ON connection (capture, opened_at);
 CREATE INDEX connection_peer ON connection (peer_address);
 
+-- Where peers are: one row a peer and build of the databases that were asked (--geoip). host is what peer_host() makes of a
+-- connection. What is known from the address alone (onion addresses, private networks, ...) has no as_of. The view peer_place
+-- says which row holds for a connection.
+CREATE TABLE place (
+    host         text   NOT NULL,
+    as_of        timestamptz,     -- when the youngest of the databases was built
+    kind         text   NOT NULL, -- internet, tor, i2p, cjdns, private, or unknown: in none of the databases
+    country      text,            -- two letters, as ISO 3166-1 has them
+    city         text,
+    latitude     float8,          -- degrees
+    longitude    float8,
+    time_zone    text,            -- as the tz database names it
+    asn          bigint,          -- number of the autonomous system
+    organisation text             -- that runs it
+);
+CREATE UNIQUE INDEX place_host ON place (host, as_of);
+CREATE UNIQUE INDEX place_host_alone ON place (host) WHERE as_of IS NULL;
+
 -- The dictionary of announced items: each has one row for each UTC day on which it was announced.
 CREATE SEQUENCE item_id;
 CREATE TABLE item (

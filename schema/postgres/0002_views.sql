@@ -1,5 +1,24 @@
 -- Views for people. docs/schema.md has their columns and queries that give the same answer on every database.
 
+-- peer_host is the peer's address without its port, or the name that a proxy was asked for, without the port: what place.host holds.
+CREATE FUNCTION peer_host(address text, name text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN name IS NULL THEN address
+                ELSE btrim(left(name, length(name) - strpos(reverse(name), ':')), '[]') END
+$$;
+
+-- peer_place: where the peer of a connection was, one row a connection. Of several rows of place, the one that was the latest when
+-- the connection opened holds, else the earliest. place is the country, or for peers that have none the kind: tor, i2p, cjdns, private.
+CREATE VIEW peer_place AS
+SELECT k.id AS conn, coalesce(p.kind, 'unknown') AS kind, p.country, p.city, p.latitude, p.longitude, p.time_zone, p.asn,
+       p.organisation, p.as_of,
+       coalesce(p.country, CASE WHEN p.kind IN ('tor', 'i2p', 'cjdns', 'private') THEN p.kind END) AS place
+FROM connection k
+     LEFT JOIN LATERAL (
+         SELECT * FROM place
+         WHERE place.host = peer_host(k.peer_address, k.peer_name)
+         ORDER BY CASE WHEN place.as_of <= k.opened_at THEN place.as_of END DESC NULLS LAST, place.as_of NULLS LAST
+         LIMIT 1) p ON true;
+
 -- just_item makes a set of one item. It is said to be costly, so that the planner goes from items to chunks through the index of
 -- inv_chunk.items only, and never compares each item with each chunk.
 CREATE FUNCTION just_item(item bigint) RETURNS bigint[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1000 AS $$
@@ -49,8 +68,8 @@ FROM item i
 
 -- announcement: what peers announced to the node.
 CREATE VIEW announcement AS
-SELECT seen_at, peer_address, peer_port, peer_name, NULL::text AS country, type, encode(hash, 'hex') AS hash, conn, capture,
-       minute
+SELECT seen_at, peer_address, peer_port, peer_name, (SELECT p.place FROM peer_place p WHERE p.conn = inv.conn) AS country,
+       type, encode(hash, 'hex') AS hash, conn, capture, minute
 FROM inv
 WHERE NOT outbound;
 
@@ -85,7 +104,7 @@ $$;
 -- sighting, but the tables behind it: only so does a condition on hash reach each of them through an index.
 CREATE VIEW first_seen AS
 SELECT encode(f.hash, 'hex') AS hash, f.seen_at AS first_seen, k.sensor, k.network,
-       k.peer_address, k.peer_port, k.peer_name, NULL::text AS country,
+       k.peer_address, k.peer_port, k.peer_name, (SELECT p.place FROM peer_place p WHERE p.conn = f.conn) AS country,
        f.lead_us, peers(f.hash) AS peers, f.conn
 FROM (SELECT hash, seen_at, conn, row_number() OVER w AS place,
              (extract(epoch FROM lead(seen_at) OVER w - seen_at) * 1000000)::bigint AS lead_us

@@ -39,9 +39,16 @@ func (s *Sink) stageConns(w *writer, p *part) (added uint64, err error) {
 			ends[r.Conn.ID] = r
 		}
 	}
+	s.placed = false
+	places := map[string]bool{}
 	for id, r := range ends {
 		if err := w.row("temp", "staged", connRow(p.capture, r.Conn, r)...); err != nil {
 			return 0, err
+		}
+		if _, known := s.conns.get(id); !known {
+			if err := s.stagePlace(w, r.Conn, places); err != nil {
+				return 0, err
+			}
 		}
 		s.conns.put(id, struct{}{})
 	}
@@ -49,7 +56,9 @@ func (s *Sink) stageConns(w *writer, p *part) (added uint64, err error) {
 		if _, known := s.conns.get(m.Conn.ID); known || err != nil {
 			return
 		}
-		err = w.row("temp", "staged", connRow(p.capture, m.Conn, nil)...)
+		if err = w.row("temp", "staged", connRow(p.capture, m.Conn, nil)...); err == nil {
+			err = s.stagePlace(w, m.Conn, places)
+		}
 		s.conns.put(m.Conn.ID, struct{}{})
 	})
 	return added, err

@@ -25,6 +25,9 @@ type Sink struct {
 	captures map[captureKey]*capture
 	items    *items
 	conns    *recent[uint64, struct{}] // connections that are known to have a row
+
+	where  func(host string) record.Place // see Locate
+	placed bool                           // the batch has staged places
 }
 
 // A captureKey is what identifies a capture in every run.
@@ -51,7 +54,7 @@ func Open(path string) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	s := &Sink{path: path, db: db, conn: conn}
+	s := &Sink{path: path, db: db, conn: conn, where: record.PlaceOf}
 	s.forget()
 	if err := s.prepare(context.Background()); err != nil {
 		s.Close() //nolint:errcheck // the first error counts
@@ -65,7 +68,7 @@ func (s *Sink) prepare(ctx context.Context) error {
 	if err := migrate(ctx, s.conn); err != nil {
 		return err
 	}
-	if _, err := s.conn.ExecContext(ctx, createStaged); err != nil {
+	if _, err := s.conn.ExecContext(ctx, createStaged+";"+createStagedPlace); err != nil {
 		return oneLine(err)
 	}
 	if err := s.conn.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) + 1 FROM item`).Scan(&s.items.next); err != nil {

@@ -102,7 +102,11 @@ func (s *Sink) append(ctx context.Context, p *part) (added uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	_, err = s.conn.ExecContext(ctx, mergeStaged)
+	merge := mergeStaged
+	if s.placed {
+		merge += ";" + mergeStagedPlace
+	}
+	_, err = s.conn.ExecContext(ctx, merge)
 	return added, oneLine(err)
 }
 

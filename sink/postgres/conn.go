@@ -63,7 +63,7 @@ func (s *Sink) storeConns(ctx context.Context, db *pgx.Conn, p *part) error {
 		cols.openers, cols.peer, cols.peerPort, cols.name, cols.net, cols.opened); err != nil {
 		return fmt.Errorf("store connections: %w", err)
 	}
-	return nil
+	return s.storePlaces(ctx, db, list)
 }
 
 // endConn completes the row of a connection. A later end, of a longer capture, replaces an earlier one.

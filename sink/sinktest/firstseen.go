@@ -42,21 +42,21 @@ func firstSeen(t *testing.T, e *env) {
 	if p[2].ID < p[0].ID {
 		tied = "192.0.2.3"
 	}
-	row := func(hash uint64, us int, peer, name, lead, peers string) string {
-		return fmt.Sprintf("%s %s lab mainnet %s 8333 %s null %s %s", hashOf(hash), start+record.Time(us), peer, name, lead, peers)
+	row := func(hash uint64, us int, peer, name, country, lead, peers string) string {
+		return fmt.Sprintf("%s %s lab mainnet %s 8333 %s %s %s %s", hashOf(hash), start+record.Time(us), peer, name, country, lead, peers)
 	}
 	want := []string{
-		row(0x11, 900, "192.0.2.2", "null", "100", "2"),
-		row(0x31, 2000, tied, "null", "0", "3"),
-		row(0x51, 3000, "192.0.2.3", "null", "null", "1"),
-		row(0x61, 4000, "192.0.2.4", "expyuzz4wqqyqhjn.onion:8333", "100", "2"),
-		row(0x71, 6000, "192.0.2.2", "null", "null", "1"),
+		row(0x11, 900, "192.0.2.2", "null", "private", "100", "2"),
+		row(0x31, 2000, tied, "null", "private", "0", "3"),
+		row(0x51, 3000, "192.0.2.3", "null", "private", "null", "1"),
+		row(0x61, 4000, "192.0.2.4", "expyuzz4wqqyqhjn.onion:8333", "tor", "100", "2"),
+		row(0x71, 6000, "192.0.2.2", "null", "private", "null", "1"),
 	}
 	const columns = "hash, first_seen, sensor, network, peer_address, peer_port, peer_name, country, lead_us, peers"
 	e.want("SELECT "+columns+" FROM first_seen ORDER BY first_seen, hash", want...)
 	e.want("SELECT "+columns+" FROM first_seen WHERE hash = '"+hashOf(0x31).String()+"'", want[1])
 	e.want("SELECT seen_at, peer_address, peer_port, peer_name, country, type, hash FROM announcement WHERE seen_at < '2025-10-06 22:56:42.002+00' ORDER BY seen_at",
-		fmt.Sprint(start+900, " 192.0.2.2 8333 null null 1 ", hashOf(0x11)),
-		fmt.Sprint(start+1000, " 192.0.2.1 8333 null null 5 ", hashOf(0x21)))
+		fmt.Sprint(start+900, " 192.0.2.2 8333 null private 1 ", hashOf(0x11)),
+		fmt.Sprint(start+1000, " 192.0.2.1 8333 null private 5 ", hashOf(0x21)))
 	e.want("SELECT count(*) FROM announcement", "10")
 }

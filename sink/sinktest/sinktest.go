@@ -49,6 +49,8 @@ func Run(t *testing.T, fresh func(t *testing.T) DB) {
 		{"ledger", storesLedger},
 		{"blind times", blindTimes},
 		{"first seen", firstSeen},
+		{"places", places},
+		{"places of several dates", placesByDate},
 		{"cut off while writing", cutOff},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, &env{t: t, db: fresh(t)}) })
