@@ -29,14 +29,14 @@ func TestMigrations(t *testing.T) {
 				all.WriteString(m.SQL)
 			}
 			for _, table := range []string{
-				"sensor", "capture", "capture_file", "blind", "batch", "connection", "tx", "tx_input", "tx_output",
+				"sensor", "capture", "capture_file", "blind", "batch", "connection", "place", "tx", "tx_input", "tx_output",
 				"block", "ping", "pong", "version", "addr",
 			} {
 				if !strings.Contains(all.String(), "CREATE TABLE "+table+" (") {
 					t.Errorf("no table %s", table)
 				}
 			}
-			for _, view := range []string{"inv", "announcement", "sighting", "tx_hash", "first_seen"} {
+			for _, view := range []string{"peer_place", "inv", "announcement", "sighting", "tx_hash", "first_seen"} {
 				if !strings.Contains(all.String(), "CREATE VIEW "+view+" AS") {
 					t.Errorf("no view %s", view)
 				}

@@ -23,6 +23,10 @@ func (s *Sink) Locate(where func(host string) record.Place) { s.where = where }
 
 // storePlaces stores where the peers of connections are, as far as that is known.
 func (s *Sink) storePlaces(ctx context.Context, db *pgx.Conn, conns []*record.Conn) error {
+	where := s.where
+	if where == nil {
+		where = record.PlaceOf
+	}
 	places := map[string]record.Place{}
 	var hosts []string
 	for _, c := range conns {
@@ -30,7 +34,7 @@ func (s *Sink) storePlaces(ctx context.Context, db *pgx.Conn, conns []*record.Co
 		if _, done := places[host]; done {
 			continue
 		}
-		p := s.where(host)
+		p := where(host)
 		places[host] = p
 		if p.Known() {
 			hosts = append(hosts, host)

@@ -34,12 +34,12 @@ type Sink struct {
 	target string // the database in words, without the password
 	writer int64  // random number of this run, in its batch rows
 	db     *pgx.Conn
-	where  func(host string) record.Place       // see Locate
 	sleep  func(context.Context, time.Duration) // between tries; a test's doesn't
 
 	captures map[*record.Capture]*capture
 	days     map[int32]bool // UTC days since 1970 that have their partitions
 	conns    recent[uint64, struct{}]
+	where    func(host string) record.Place // see Locate; nil: record.PlaceOf
 	items    dictionary
 	tables   tables
 	chunks   []chunk // scratch of pack, with messages
@@ -66,7 +66,6 @@ func Open(ctx context.Context, url string, opt Options) (*Sink, error) {
 	s := &Sink{
 		opt: opt, config: config, target: target(config), writer: rand.Int64(), sleep: sleep,
 		captures: map[*record.Capture]*capture{}, days: map[int32]bool{}, tables: newTables(),
-		where: record.PlaceOf,
 	}
 	s.forget()
 	if err := s.connect(ctx); err != nil {
