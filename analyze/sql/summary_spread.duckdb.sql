@@ -1,0 +1,21 @@
+-- How announcements spread: for a sample of the transactions that were first announced from $1 to $2, when each connection told of
+-- them. The sample is the $3 items with the least hashes, which is as good as one by lot, as hashes are, and the same each time.
+-- Announcements are followed for ten minutes.
+WITH announced AS (
+    SELECT i.hash, min(m.seen_at) AS first_seen, count(DISTINCT m.conn) AS peers
+    FROM (SELECT unnest(items) AS item, conn, seen_at FROM inv_message
+          WHERE NOT outbound AND seen_at >= $1::TIMESTAMPTZ AND seen_at < $2::TIMESTAMPTZ) m
+         JOIN item i ON i.id = m.item
+    WHERE i.type IN (1, 5, 1073741825)
+    GROUP BY i.hash),
+sample AS MATERIALIZED (
+    SELECT hash, first_seen, row_number() OVER (ORDER BY hash) AS number FROM announced WHERE peers > 1 ORDER BY hash LIMIT $3),
+wanted AS MATERIALIZED (
+    SELECT i.id AS item, s.number, s.first_seen FROM item i JOIN sample s ON s.hash = i.hash WHERE i.type IN (1, 5, 1073741825))
+SELECT w.number, min(m.seen_at) AS seen_at
+FROM (SELECT unnest(items) AS item, conn, seen_at FROM inv_message
+      WHERE NOT outbound AND seen_at >= $1::TIMESTAMPTZ AND seen_at < $2::TIMESTAMPTZ + INTERVAL 11 MINUTE) m
+     JOIN wanted w ON w.item = m.item
+WHERE m.seen_at < w.first_seen + INTERVAL 10 MINUTE
+GROUP BY w.number, m.conn
+ORDER BY w.number
