@@ -123,6 +123,7 @@ func (s *stream) unpack(p v2.Packet) {
 // byte that was ever sent.
 func (s *stream) encrypt(start bool) {
 	s.c.v2 = true
+	s.c.classify()
 	if s.box != nil { // it was tried already
 		s.reveal()
 		if s.box.r == nil {
@@ -189,6 +190,7 @@ func (s *stream) reveal() {
 	s.unsure += uint64(s.kept.len()) + uint64(x.told) - uint64(x.given-x.fresh)
 	s.forget()
 	s.c.v2 = true
+	s.c.classify()
 	s.mode = encrypted
 	s.hunt = nil
 }

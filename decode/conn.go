@@ -18,6 +18,7 @@ type Conn struct {
 	proxy   proxyKind         // what the first bytes asked a proxy with
 	v2      bool              // a v2 handshake was seen, or a packet decrypted
 	opened  bool              // a packet was decrypted
+	class   record.Transport  // that it is counted with among the open ones
 
 	streams [2]stream // what A sent, what B sent
 
@@ -49,6 +50,7 @@ const (
 // Conn returns the decoder of a new connection.
 func (d *Decoder) Conn(c *record.Conn) *Conn {
 	conn := &Conn{d: d, rec: c}
+	d.open[conn.class]++
 	for i := range conn.streams {
 		conn.streams[i] = stream{c: conn, fromB: i == 1}
 	}
@@ -91,7 +93,9 @@ func (c *Conn) Close(end record.ConnEnd) {
 	for i := 0; i < len(c.streams) && c.pongs != nil; i++ {
 		c.givePongs(i, never)
 	}
-	end.Transport = c.transport()
+	c.classify()
+	c.d.open[c.class]--
+	end.Transport = c.class
 	var a, b heard
 	if c.versions != nil {
 		a, b = c.versions[0], c.versions[1]
@@ -129,6 +133,15 @@ func (c *Conn) transport() record.Transport {
 	return record.TransportUnknown
 }
 
+// classify counts the connection with its transport, after that may have changed.
+func (c *Conn) classify() {
+	if t := c.transport(); t != c.class {
+		c.d.open[c.class]--
+		c.d.open[t]++
+		c.class = t
+	}
+}
+
 // known says whether a message was decoded, so that the network is known.
 func (c *Conn) known() bool { return c.network.Name != "" }
 
@@ -137,6 +150,7 @@ func (c *Conn) recognise(magic [magicLen]byte) bool {
 	if !c.known() {
 		c.network, _ = c.d.network(magic[:])
 		c.rec.SetNetwork(c.network.Name)
+		c.classify()
 	}
 	return magic == c.network.Magic
 }

@@ -38,6 +38,7 @@ type Decoder struct {
 	spare    []buffer         // likewise
 	buffered int              // bytes that streams keep, with what their capture times take
 	stats    Stats
+	open     [record.TransportV2 + 1]uint64 // connections that aren't closed, by transport
 }
 
 // Stats counts what a Decoder was given and what became of it:
@@ -80,6 +81,9 @@ func New(cfg Config) *Decoder {
 
 // Stats returns the counts so far; its maps are the Decoder's own.
 func (d *Decoder) Stats() *Stats { return &d.stats }
+
+// Open is the number of connections of a transport that aren't closed.
+func (d *Decoder) Open(t record.Transport) uint64 { return d.open[t] }
 
 // command returns the counts of a command. name is borrowed.
 func (d *Decoder) command(name []byte) *record.Command {

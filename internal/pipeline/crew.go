@@ -36,6 +36,7 @@ type hand struct {
 type load struct {
 	steps []step
 	data  []byte // the segments' payloads, one after the other
+	look  func() // if not nil: called by the hand, after the steps
 	then  func() // if not nil: called when all records of this and the other hands' loads are with the outputs
 }
 
@@ -160,6 +161,35 @@ func (t *crew) then(f func()) {
 	t.flush()
 }
 
+// survey has each hand look at its own workers, and adds that up when the last one has.
+func (t *crew) survey(tracks []*track, to []CaptureProgress, f func()) {
+	parts := make([][]CaptureProgress, len(t.hands))
+	for i, l := range t.loads {
+		parts[i] = make([]CaptureProgress, len(tracks))
+		workers := make([]*worker, len(tracks))
+		for j, k := range tracks {
+			parts[i][j].Open = map[string]uint64{}
+			workers[j] = k.workers[i]
+		}
+		l.look = func() {
+			for j, w := range workers {
+				w.report(&parts[i][j])
+			}
+		}
+	}
+	t.then(func() {
+		for _, part := range parts {
+			for j := range part {
+				to[j].Ledger.Add(&part[j].Ledger)
+				for transport, n := range part[j].Open {
+					to[j].Open[transport] += n
+				}
+			}
+		}
+		f()
+	})
+}
+
 func (t *crew) close(tracks []*track) {
 	for _, k := range tracks {
 		t.all(k, step{kind: endTrack})
@@ -181,9 +211,12 @@ func (h *hand) work() {
 			h.tagger.to = new(tagged)
 		}
 		h.take(l)
+		if l.look != nil {
+			l.look()
+		}
 		h.tagger.to.then = l.then
 		h.done <- h.tagger.to
-		l.steps, l.data, l.then = l.steps[:0], l.data[:0], nil
+		l.steps, l.data, l.look, l.then = l.steps[:0], l.data[:0], nil, nil
 		select {
 		case h.loads <- l:
 		default:

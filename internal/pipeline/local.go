@@ -82,6 +82,9 @@ func (r *run) locate(ctx context.Context) (head, error) {
 			break
 		}
 		over := limit.over(&p, ev)
+		if p.Data == nil || len(h.packets)%1024 == 0 {
+			r.show()
+		}
 		if p.Data == nil {
 			if over {
 				break

@@ -33,6 +33,8 @@ type Config struct {
 	Workers     int           // goroutines that follow connections and decode; 0: 1, in the reading goroutine. Records don't depend on it
 	Outputs     []*sink.Queue // where records go; Run does not close them
 
+	Monitor *Monitor // shows other goroutines how far the run has come; nil: nobody asks
+
 	// Finished returns the files of the source that were read to their end since it was last called; nil: nobody asks.
 	// Stored is called with each of them once the records of all its packets are stored in every output, and
 	// nothing that began in it is waited for any more; by any goroutine.
@@ -123,6 +125,7 @@ func (r *run) packet(p *capture.Packet) {
 	if p.Data == nil { // a heartbeat
 		r.beat(record.FromNanos(p.Time))
 		r.release(p.Time)
+		r.show()
 		return
 	}
 	for p.Capture >= len(r.tracks) {
@@ -133,7 +136,9 @@ func (r *run) packet(p *capture.Packet) {
 		t = r.newTrack(p)
 		r.tracks[p.Capture] = t
 	}
-	t.packet(p, r.team)
+	if t.packet(p, r.team) {
+		r.show()
+	}
 	r.release(p.Time)
 }
 
@@ -159,17 +164,13 @@ func (r *run) finish(all bool) *Result {
 	r.team.close(tracks)
 	for _, t := range tracks {
 		ledger := t.ledger()
-		switch {
-		case t.index < len(stats.Drops):
-			ledger.KernelDropped, ledger.InterfaceDropped = stats.Drops[t.index].Kernel, stats.Drops[t.index].Interface
-		case len(tracks) == 1:
-			ledger.KernelDropped, ledger.InterfaceDropped = stats.Dropped, stats.IfDropped
-		}
+		t.drops(&ledger, &stats, len(tracks))
 		for _, lane := range t.out.lanes() {
 			lane.End(&ledger, files[t.index])
 		}
 		res.Captures = append(res.Captures, CaptureResult{t.capture, ledger, files[t.index]})
 	}
+	r.showEnd(res)
 	if all {
 		r.releaseAll()
 	}

@@ -32,6 +32,9 @@ type team interface {
 	advance(t *track, now record.Time)
 	// then calls f once all records of what was taken so far are with the outputs.
 	then(f func())
+	// survey adds what the workers did to each track's accounts, in to, and calls f once all records of that are with the outputs. It
+	// doesn't wait for that.
+	survey(tracks []*track, to []CaptureProgress, f func())
 	// close ends all connections of all tracks, in their order, and hands over all records.
 	close(tracks []*track)
 }
@@ -39,19 +42,21 @@ type team interface {
 // tickEvery is how often, in capture time, what is waited for is looked at. It changes when records appear, not which.
 const tickEvery = 50 * time.Millisecond
 
-// packet takes the track's next packet.
-func (t *track) packet(p *capture.Packet, team team) {
+// packet takes the track's next packet. ticked says that capture time has moved on by tickEvery.
+func (t *track) packet(p *capture.Packet, team team) (ticked bool) {
 	t.number++
 	at := record.FromNanos(p.Time)
 	if at >= t.tick {
 		t.tick = at.Add(tickEvery)
 		team.advance(t, at)
+		ticked = true
 	}
 	reason := t.dis.Packet(uint32(p.Link), p.Data, p.Len, p.Time, &t.seg)
 	t.reasons[reason]++
 	if reason == segment.Found {
 		team.segment(t, &t.seg, at)
 	}
+	return ticked
 }
 
 // packetLag is how far behind a heartbeat's time packets may still come, because a capture program keeps them in its buffers.
@@ -107,6 +112,13 @@ func (s *solo) advance(t *track, now record.Time) {
 }
 
 func (s *solo) then(f func()) { f() }
+
+func (s *solo) survey(tracks []*track, to []CaptureProgress, f func()) {
+	for i, t := range tracks {
+		t.workers[0].report(&to[i])
+	}
+	f()
+}
 
 func (s *solo) close(tracks []*track) {
 	for _, t := range tracks {
