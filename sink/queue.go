@@ -47,6 +47,8 @@ type QueueStats struct {
 	Stored   uint64 // found to be stored already, by an earlier run
 	Lost     uint64 // made but not written, because the sink failed or a Deferrer had no room
 	Batches  uint64 // written
+	Waiting  uint64 // batches in the queue, with the one that is being written
+	Bytes    uint64 // that the records in these take in memory, about
 	Captures uint64 // of which the sink had records already when they began
 }
 
@@ -57,7 +59,7 @@ type item struct {
 	ledger  *record.Ledger  // if not nil: the capture has ended
 	files   []record.File
 	blind   *record.Blind // if not nil: to store
-	then    func() // if not nil: called, once all items before it were done without an error
+	then    func()        // if not nil: called, once all items before it were done without an error
 }
 
 // NewQueue starts the Sink's goroutine. ctx bounds its writes; it should outlive the context that ends reading, so
@@ -170,6 +172,8 @@ func (l *lot) send() {
 	q := l.q
 	q.mu.Lock()
 	q.stats.Made += uint64(l.batch.Len())
+	q.stats.Waiting++
+	q.stats.Bytes += uint64(l.batch.Size())
 	q.mu.Unlock()
 	q.put(item{batch: l.batch, capture: l.capture})
 	l.batch = nil
@@ -230,6 +234,11 @@ func (q *Queue) run(ctx context.Context) {
 			q.count(func(s *QueueStats) { s.Lost += uint64(it.batch.Len()) })
 		}
 		if it.batch != nil {
+			size := uint64(it.batch.Size())
+			q.count(func(s *QueueStats) {
+				s.Waiting--
+				s.Bytes -= size
+			})
 			it.batch.Reset()
 			select {
 			case q.free <- it.batch:

@@ -4,6 +4,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 
 	"btcsniff/record"
 )
@@ -20,6 +21,9 @@ type Sink interface {
 	End(ctx context.Context, c *record.Capture, l *record.Ledger, files []record.File) error
 	Close() error
 }
+
+// ErrRefused is what an error wraps if trying again won't help, whatever becomes of the sink: it will never take these records.
+var ErrRefused = errors.New("the records are refused")
 
 // A Blinder is a Sink that also stores the times in which a capture could not see.
 type Blinder interface {

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"btcsniff/record"
+	"btcsniff/sink"
 )
 
 const start record.Time = 1759791402_000000 // 2025-10-06T22:56:42Z
@@ -390,4 +391,109 @@ func TestDroppedDay(t *testing.T) {
 		t.Errorf("%d announcements, want 15", got)
 	}
 	write(t, s, newBatch(c, 0, 0), 0)
+}
+
+// TestPatient has a database that takes nothing for reasons that somebody may repair, which a patient sink waits for, and one that
+// refuses the records themselves.
+func TestPatient(t *testing.T) {
+	for _, tt := range []struct {
+		name, breaks, repairs string
+		refused               bool
+	}{
+		{"table away", "ALTER TABLE ping RENAME TO pingg", "ALTER TABLE pingg RENAME TO ping", false},
+		{"read-only", "ALTER DATABASE %s SET default_transaction_read_only = on", "ALTER DATABASE %s RESET default_transaction_read_only", false},
+		{"refused", "ALTER TABLE ping ALTER nonce TYPE numeric(5)", "", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := fresh(t)
+			name := pgx.Identifier{one[string](t, p.db, "SELECT current_database()::text")}.Sanitize()
+			change := func(sql string) {
+				exec(t, p.db, "SET default_transaction_read_only = off")
+				if strings.Contains(sql, "%s") {
+					sql = fmt.Sprintf(sql, name)
+				}
+				exec(t, p.db, sql)
+			}
+			s := p.sink(t)
+			s.opt.Patient = true
+			waits := 0
+			s.sleep = func(context.Context, time.Duration) {
+				if waits++; waits == 3 {
+					change(tt.repairs)
+				}
+			}
+			c := newCapture("lab")
+			begin(t, s, c, 0)
+			write(t, s, newBatch(c, 0, 0), 18)
+			change(tt.breaks)
+			s.drop()
+			if !tt.refused {
+				write(t, s, newBatch(c, 1, 100_000), 18)
+				if waits != 3 {
+					t.Errorf("waited %d times, want 3", waits)
+				}
+				return
+			}
+			_, err := s.Write(t.Context(), newBatch(c, 1, 100_000))
+			if !errors.Is(err, sink.ErrRefused) || waits > 0 {
+				t.Errorf("Write error after %d waits = %v, want ErrRefused at once", waits, err)
+			}
+			write(t, s, newBatch(c, 2, 50_000), 18)
+		})
+	}
+}
+
+// TestDoubt gives a Write up between COMMIT and its answer. Written again, the records are still counted as added, as this run did that.
+func TestDoubt(t *testing.T) {
+	p := fresh(t)
+	s := p.sink(t)
+	c := newCapture("lab")
+	begin(t, s, c, 0)
+	write(t, s, newBatch(c, 0, 0), 18)
+	ctx, cancel := context.WithCancel(t.Context())
+	dial := s.config.DialFunc
+	s.config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		return &cutter{Conn: conn, on: "COMMIT", answer: true, once: new(sync.Once)}, err
+	}
+	s.drop()
+	s.sleep = func(context.Context, time.Duration) { cancel() }
+	if _, err := s.Write(ctx, newBatch(c, 1, 100_000)); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Write error = %v, want context.Canceled", err)
+	}
+	s.config.DialFunc = dial
+	write(t, s, newBatch(c, 1, 100_000), 18)
+	write(t, s, newBatch(c, 1, 100_000), 0)
+	if len(s.doubt) > 0 {
+		t.Errorf("%d batches still in doubt", len(s.doubt))
+	}
+}
+
+// TestReady makes a sink while the server is away: the tables are made once it is there.
+func TestReady(t *testing.T) {
+	p := fresh(t)
+	s, err := New(p.url, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	dial := s.config.DialFunc
+	s.config.DialFunc = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("connection refused") }
+	if err := s.Ready(t.Context()); !Away(err) {
+		t.Errorf("Ready error = %v, want one that waiting helps against", err)
+	}
+	s.sleep = func(context.Context, time.Duration) { s.config.DialFunc = dial }
+	c := newCapture("lab")
+	begin(t, s, c, 0)
+	write(t, s, newBatch(c, 0, 0), 18)
+	bad, err := New(with(p.url, "database", "btcsniff_none"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bad.Ready(t.Context()); err == nil || Away(err) {
+		t.Errorf("Ready error = %v, want one that waiting doesn't help against", err)
+	}
+	if name := s.Database(); !strings.Contains(name, p.schema) || !strings.HasPrefix(name, "postgres database ") {
+		t.Errorf("Database() = %q", name)
+	}
 }

@@ -24,6 +24,9 @@ type Options struct {
 	Items int
 	// Waiting, if not nil, is called before each wait for a database that is away, with what is wrong, in one line.
 	Waiting func(err error, wait time.Duration)
+	// Patient waits also for what somebody must repair: a full disk, a password that changed, a table that is missing. Only what the
+	// database will never take is an error then, sink.ErrRefused. For a sink that has something better to do meanwhile than to fail.
+	Patient bool
 }
 
 // A Sink stores records in a Postgres database. It implements sink.Sink, is used by one goroutine, and has one connection to the
@@ -34,6 +37,7 @@ type Sink struct {
 	target string // the database in words, without the password
 	writer int64  // random number of this run, in its batch rows
 	db     *pgx.Conn
+	ready  bool // the tables are up to date
 	sleep  func(context.Context, time.Duration) // between tries; a test's doesn't
 
 	captures map[*record.Capture]*capture
@@ -45,6 +49,7 @@ type Sink struct {
 	chunks   []chunk // scratch of pack, with messages
 	chunkNo  uint64
 	messages []int32
+	doubt    map[[32]byte]struct{} // digests of parts whose Write failed between COMMIT and its answer
 }
 
 // A capture is what the sink knows of one that was begun.
@@ -59,21 +64,12 @@ var _ sink.Sink = (*Sink)(nil)
 // Open connects to the database that url names, a libpq URL or keyword string, and brings its tables up to date, in the first
 // schema of the connection's search path. An error is one line that says what, where and what to do; it never holds the password.
 func Open(ctx context.Context, url string, opt Options) (*Sink, error) {
-	config, err := parse(url)
+	s, err := New(url, opt)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{
-		opt: opt, config: config, target: target(config), writer: rand.Int64(), sleep: sleep,
-		captures: map[*record.Capture]*capture{}, days: map[int32]bool{}, tables: newTables(),
-	}
-	s.forget()
-	if err := s.connect(ctx); err != nil {
-		return nil, s.explain(err)
-	}
-	if err := Migrate(ctx, s.db); err != nil {
-		s.drop()
-		return nil, s.explain(err)
+	if err := s.Ready(ctx); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -95,23 +91,62 @@ func parse(url string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
+// New is Open without connecting: that is left to Ready, or to the first use.
+func New(url string, opt Options) (*Sink, error) {
+	config, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{
+		opt: opt, config: config, target: target(config), writer: rand.Int64(), sleep: sleep,
+		captures: map[*record.Capture]*capture{}, days: map[int32]bool{}, tables: newTables(), doubt: map[[32]byte]struct{}{},
+	}
+	s.forget()
+	return s, nil
+}
+
+// Ready connects, and brings the tables up to date, now. Its error is Open's; Away says whether waiting may help.
+func (s *Sink) Ready(ctx context.Context) error {
+	if err := s.connect(ctx); err != nil {
+		return s.explain(err)
+	}
+	return nil
+}
+
+// Database names what the sink writes to, for people and to tell it from others: the database and the schema, but not the user.
+func (s *Sink) Database() string {
+	name := s.config.Database
+	if name == "" {
+		name = s.config.User
+	}
+	text := fmt.Sprintf("postgres database %q on %s", name, host(s.config))
+	if path := s.config.RuntimeParams["search_path"]; path != "" {
+		text += fmt.Sprintf(", search_path %q", path)
+	}
+	return text
+}
+
 // Close ends the connection. Everything written is stored by then.
 func (s *Sink) Close() error {
 	s.drop()
 	return nil
 }
 
+// host is the server's name and port, or its socket's folder.
+func host(c *pgx.ConnConfig) string {
+	if len(c.Host) > 0 && (c.Host[0] == '/' || c.Host[0] == '@') {
+		return c.Host
+	}
+	return net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
+}
+
 // target names the database for error messages.
 func target(c *pgx.ConnConfig) string {
-	host := c.Host
-	if len(host) == 0 || host[0] != '/' && host[0] != '@' {
-		host = net.JoinHostPort(host, strconv.Itoa(int(c.Port)))
-	}
 	name := c.Database
 	if name == "" {
 		name = c.User // the server's default
 	}
-	return fmt.Sprintf("postgres database %q on %s as user %q", name, host, c.User)
+	return fmt.Sprintf("postgres database %q on %s as user %q", name, host(c), c.User)
 }
 
 // forget drops what was remembered of the database, part of which may have been rolled back.

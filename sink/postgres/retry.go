@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"btcsniff/sink"
 )
 
 const (
@@ -18,6 +20,10 @@ const (
 	firstWait      = 100 * time.Millisecond
 	longestWait    = 10 * time.Second
 	maxRaces       = 5 // times that a transaction which met another's is tried again at once
+
+	// How long a patient sink waits for a transaction before it tries another connection, then twice as long each time.
+	firstLimit   = time.Minute
+	longestLimit = 16 * time.Minute
 )
 
 // session are settings with which the server notices a client that vanished, so that it gives up its locks within two minutes.
@@ -25,7 +31,7 @@ const (
 const session = `SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
 SET idle_in_transaction_session_timeout = '2min'`
 
-// connect makes a connection if there is none.
+// connect makes a connection if there is none. On the first it brings the tables up to date.
 func (s *Sink) connect(ctx context.Context) error {
 	if s.db != nil && !s.db.IsClosed() {
 		return nil
@@ -40,6 +46,14 @@ func (s *Sink) connect(ctx context.Context) error {
 		return err
 	}
 	s.db = db
+	if s.ready {
+		return nil
+	}
+	if err := Migrate(ctx, db); err != nil {
+		s.drop()
+		return err
+	}
+	s.ready = true
 	return nil
 }
 
@@ -57,23 +71,30 @@ func (s *Sink) drop() {
 // persist calls do with a connection until it succeeds, its error is one that waiting doesn't help, or ctx is done. do is a whole
 // transaction that may be begun again. Its last error is returned, explained.
 func (s *Sink) persist(ctx context.Context, do func(ctx context.Context, db *pgx.Conn) error) error {
-	wait, races := firstWait, 0
+	wait, races, limit := firstWait, 0, firstLimit
 	for {
-		err := s.connect(ctx)
+		err := s.try(ctx, limit, do)
 		if err == nil {
-			if err = do(ctx, s.db); err == nil {
-				return nil
-			}
+			return nil
 		}
-		kind := classify(err, s.db == nil || s.db.IsClosed())
+		connected := s.db != nil
+		kind := classify(err, !connected || s.db.IsClosed())
+		if s.opt.Patient && kind == permanent && !(connected && refusal(err)) {
+			kind = away
+		}
+		if connected && errors.Is(err, context.DeadlineExceeded) {
+			limit = min(2*limit, longestLimit)
+		}
 		s.drop()
 		s.forget()
 		switch {
 		case ctx.Err() != nil:
 			return s.explain(fmt.Errorf("%w: %w", context.Cause(ctx), err))
-		case kind == permanent, kind == race && races == maxRaces:
+		case kind == permanent && s.opt.Patient:
+			return s.refuse(err)
+		case kind == permanent, kind == race && races == maxRaces && !s.opt.Patient:
 			return s.explain(err)
-		case kind == race:
+		case kind == race && races < maxRaces:
 			races++
 			continue
 		}
@@ -85,6 +106,20 @@ func (s *Sink) persist(ctx context.Context, do func(ctx context.Context, db *pgx
 		}
 		wait = min(2*wait, longestWait)
 	}
+}
+
+// try calls do once, with a connection. A patient sink doesn't wait for it any longer than limit: a server that went away
+// without a word may be back long before the connection to it is given up.
+func (s *Sink) try(ctx context.Context, limit time.Duration, do func(ctx context.Context, db *pgx.Conn) error) error {
+	if s.opt.Patient {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	return do(ctx, s.db)
 }
 
 // sleep returns after d or when ctx is done.
@@ -129,6 +164,31 @@ func classify(err error, lost bool) fault {
 		return away
 	}
 	return permanent
+}
+
+// refusal says whether err is about the records themselves, which no repair of the database changes: data that it can't hold, or
+// that are at odds with what is stored. Source: as classify's.
+func refusal(err error) bool {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return true
+	}
+	switch refused.Code {
+	case "22021", "22P05": // the database has another encoding than UTF8
+		return false
+	}
+	return slices.Contains([]string{"22", "23", "54"}, refused.Code[:min(2, len(refused.Code))])
+}
+
+// refuse is explain for what the database will never take.
+func (s *Sink) refuse(err error) error {
+	return s.explain(fmt.Errorf("%w: %w", sink.ErrRefused, err))
+}
+
+// Away says whether err, of Ready, is one that waiting may help against: the server can't be reached, is starting, or is full.
+func Away(err error) bool {
+	var p *problem
+	return errors.As(err, &p) && classify(p.err, true) == away
 }
 
 // A mistakeError is an error of ours that trying again would repeat.

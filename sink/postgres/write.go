@@ -68,9 +68,15 @@ func (s *Sink) Write(ctx context.Context, b *record.Batch) (added uint64, err er
 		return s.store(ctx, db, parts, &asked)
 	})
 	if err != nil {
+		for _, p := range parts {
+			if asked {
+				s.doubt[p.digest] = struct{}{}
+			}
+		}
 		return 0, err
 	}
 	for _, p := range parts {
+		delete(s.doubt, p.digest)
 		added += p.added
 		p.capture.last = max(p.capture.last, p.id)
 	}
@@ -187,7 +193,7 @@ func (s *Sink) begin(ctx context.Context, db *pgx.Conn, parts []*part, asked boo
 					return nil
 				}
 				p.done = true
-				if asked && writer == s.writer {
+				if _, doubt := s.doubt[p.digest]; (asked || doubt) && writer == s.writer {
 					p.added = uint64(records)
 				}
 				return err
