@@ -1,5 +1,7 @@
 package record
 
+import "unsafe"
+
 // A Kind is a kind of record.
 type Kind uint8
 
@@ -106,6 +108,50 @@ func (b *Batch) Counts() (n [NumKinds]uint64) {
 // Len is the number of records. Each inventory vector is one.
 func (b *Batch) Len() int {
 	return len(b.Vects) + len(b.Order) - len(b.Invs)
+}
+
+// Size is about how many bytes of memory the records take.
+func (b *Batch) Size() int {
+	n := size(b.Order) + size(b.Invs) + size(b.Vects) + size(b.Txs) + size(b.Blocks) + size(b.Pings) + size(b.Pongs) + size(b.Versions) +
+		size(b.Addrs) + size(b.Conns)
+	for i := range b.Txs {
+		n += size(b.Txs[i].Inputs) + size(b.Txs[i].Outputs)
+	}
+	return n
+}
+
+func size[T any](s []T) int {
+	var one T
+	return len(s) * int(unsafe.Sizeof(one))
+}
+
+// Newest is the latest capture time among the records, 0 if there are none: of a connection's end, that of its last packet.
+func (b *Batch) Newest() (t Time) {
+	for i := range b.Invs {
+		t = max(t, b.Invs[i].SeenAt)
+	}
+	for i := range b.Txs {
+		t = max(t, b.Txs[i].SeenAt)
+	}
+	for i := range b.Blocks {
+		t = max(t, b.Blocks[i].SeenAt)
+	}
+	for i := range b.Pings {
+		t = max(t, b.Pings[i].SeenAt)
+	}
+	for i := range b.Pongs {
+		t = max(t, b.Pongs[i].SeenAt)
+	}
+	for i := range b.Versions {
+		t = max(t, b.Versions[i].SeenAt)
+	}
+	for i := range b.Addrs {
+		t = max(t, b.Addrs[i].SeenAt)
+	}
+	for i := range b.Conns {
+		t = max(t, b.Conns[i].ClosedAt)
+	}
+	return t
 }
 
 // Reset empties b and keeps its memory, but nothing that its records pointed to.

@@ -217,3 +217,34 @@ func TestLedgerAddsAll(t *testing.T) {
 		t.Errorf("Add forgets (-want +got):\n%s", diff)
 	}
 }
+
+func TestBatchMeasures(t *testing.T) {
+	var b record.Batch
+	if b.Size() != 0 || b.Newest() != 0 {
+		t.Errorf("an empty batch: Size() = %d, Newest() = %v", b.Size(), b.Newest())
+	}
+	at := func(t record.Time) record.Meta { return record.Meta{SeenAt: t} }
+	last := 0
+	for i, add := range []func(at record.Time){
+		func(s record.Time) { b.Inv(at(s), make([]record.InvVect, 1000)) },
+		func(s record.Time) {
+			b.Tx(record.Tx{Meta: at(s), Inputs: make([]record.TxIn, 100), Outputs: make([]record.TxOut, 100)})
+		},
+		func(s record.Time) { b.Block(record.Block{Meta: at(s)}) },
+		func(s record.Time) { b.Ping(record.Ping{Meta: at(s)}) },
+		func(s record.Time) { b.Pong(record.Pong{Meta: at(s)}) },
+		func(s record.Time) { b.Version(record.Version{Meta: at(s)}) },
+		func(s record.Time) { b.Addr(record.Addr{Meta: at(s)}) },
+		func(s record.Time) { b.Conn(record.ConnEnd{ClosedAt: s}) },
+	} {
+		add(record.Time(1000 + i))
+		add(1)
+		if b.Size() <= last || b.Newest() != record.Time(1000+i) {
+			t.Errorf("after record %d: Size() = %d, was %d; Newest() = %v", i, b.Size(), last, b.Newest())
+		}
+		last = b.Size()
+	}
+	if least := 2 * (1000*36 + 100*36); b.Size() < least {
+		t.Errorf("Size() = %d, want at least the %d bytes of the hashes", b.Size(), least)
+	}
+}
