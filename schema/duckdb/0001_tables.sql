@@ -107,7 +107,9 @@ CREATE TABLE inv_message (
     from_b        BOOLEAN     NOT NULL,
     outbound      BOOLEAN     NOT NULL,
     pos           BIGINT      NOT NULL,
-    items         BIGINT[]    NOT NULL
+    items         BIGINT[]    NOT NULL,
+    item_min      BIGINT      NOT NULL, -- the least and the greatest of items: new items get greater numbers, so that a condition on these
+    item_max      BIGINT      NOT NULL  -- leaves out nearly all messages but those of an item's own time
 );
 
 CREATE TABLE tx (

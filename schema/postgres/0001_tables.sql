@@ -123,6 +123,8 @@ CREATE TABLE item (
     UNIQUE (hash, type, day)
 ) PARTITION BY RANGE (day);
 CREATE INDEX item_hex ON item USING hash (encode(hash, 'hex'));
+CREATE INDEX item_first_seen ON item USING brin (first_seen) WITH (pages_per_range = 16); -- items come nearly in order of time
+CREATE INDEX item_block ON item (first_seen) WHERE type IN (2, 3, 4, 1073741826); -- blocks, which are few among them
 
 -- The inv messages of one batch and minute, packed: 4 to 5 bytes an announcement where rows would take 80. A chunk has at most
 -- 16,384 announcements, of at most some 2,000 items. The view inv unpacks this:
@@ -268,6 +270,7 @@ CREATE TABLE version (
     relay         boolean     NOT NULL
 ) PARTITION BY RANGE (seen_at);
 CREATE INDEX version_seen_at ON version USING brin (seen_at);
+CREATE INDEX version_conn ON version (conn);
 
 CREATE TABLE addr (
     capture       int         NOT NULL,

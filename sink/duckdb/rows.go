@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"math"
 	"net/netip"
 	"time"
 
@@ -132,10 +133,13 @@ func (s *Sink) appendInvs(w *writer, p *part) (added uint64, err error) {
 			continue
 		}
 		ids = ids[:0]
+		least, most := int64(math.MaxInt64), int64(0)
 		vects := p.batch.Vects[r.First : r.First+r.N]
 		for k := range vects {
 			v := &vects[k]
 			id, fresh := s.items.id(v)
+			n := id.(int64)
+			least, most = min(least, n), max(most, n)
 			if fresh {
 				if err := w.row("", "item", id, int64(v.Type), display(v.Hash)); err != nil {
 					return 0, err
@@ -144,7 +148,7 @@ func (s *Sink) appendInvs(w *writer, p *part) (added uint64, err error) {
 			ids = append(ids, id)
 		}
 		if err := w.row("", "inv_message", r.SeenAt.Std(), r.FirstByteAt.Std(), p.capture, int64(r.Conn.ID), r.FromB, r.Outbound(),
-			int64(r.Pos), ids); err != nil {
+			int64(r.Pos), ids, least, most); err != nil {
 			return 0, err
 		}
 		added += uint64(r.N)
