@@ -27,8 +27,8 @@ type Extent struct {
 	State       int64       // another number when more was stored
 }
 
-// LoadExtent asks for the database's extent.
-func LoadExtent(ctx context.Context, db *DB) (Extent, error) {
+// Extent asks what the database holds.
+func (db *DB) Extent(ctx context.Context) (Extent, error) {
 	var e Extent
 	var first, last sql.NullTime
 	if err := db.QueryRowContext(ctx, db.text("summary_extent")).Scan(&first, &last, &e.State); err != nil {
@@ -45,24 +45,26 @@ type Range struct{ Since, Until record.Time }
 
 // A Summary is what was recorded in a range of time, at a glance. Its slices have a bounded length.
 type Summary struct {
-	Range                      // as asked for, widened to whole steps
-	Step         time.Duration // that Steps count in: a whole number of minutes where there is much
-	Steps        []Step        // in order, without those in which there was nothing
-	Blind        []BlindTime   // that touch the range, in order of time; of more than 500 the longest
-	Countries    []Group       // by where peers are, most connections first; "" is unknown
-	Transports   []Group       // by transport, most connections first
-	ASes         []Group       // autonomous systems of first announcers, most first; Name is the number, the others are left out
-	Peers        []Group       // addresses of first announcers, most first; the others are left out
-	RTTs         []int64       // least round-trip time of each connection that answered a ping, in microseconds, in order
-	Delays       []int64       // of a sample of transactions, how long after the first each connection told, in microseconds, in order; the firsts are left out
-	Sampled      int           // transactions in that sample
-	Spread       [3]int64      // how long it took in the median of the sample until 10, 50, 90 % of those that told had told, in microseconds
-	Captures     []Capture     // in the range, the newest first, 200 at most
-	CaptureCount int           // in the range
-	Ledger       record.Ledger // of all that are counted and have one
-	Unclosed     int           // ledgers that don't add up: should be zero
-	Problems     []FileProblem // of the whole database, 50 at most
-	ProblemCount int           // of the captures in the range
+	Range                       // as asked for, widened to whole steps
+	Step         time.Duration  // that Steps count in: a whole number of minutes where there is much
+	Steps        []Step         // in order, without those in which there was nothing
+	Blind        []BlindTime    // that touch the range, in order of time; of more than 500 the longest
+	Countries    []Group        // by where peers are, most connections first; "" is unknown
+	Transports   []Group        // by transport, most connections first
+	ASes         []Group        // autonomous systems of first announcers, most first; Name is the number, the others are left out
+	Peers        []Group        // addresses of first announcers, most first; the others are left out
+	RTTs         []int64        // least round-trip time of each connection that answered a ping, in microseconds, in order
+	Delays       []int64        // of a sample of transactions, how long after the first each connection told, in microseconds, in order; the firsts are left out
+	Sampled      int            // transactions in that sample
+	Spread       [3]int64       // in the median of the sample, how long after the first 10, 50, 90 % of the others told, in microseconds
+	Captures     []Capture      // in the range, the newest first, 200 at most
+	CaptureCount int            // in the range
+	Ledger       record.Ledger  // of all that are counted and have one
+	Unclosed     int            // ledgers that don't add up: should be zero
+	Crossings    []CrossingCell // transactions first seen in one place that spend, at once, what one from another made
+	CrossingsOf  Basis          // what the crossings rest on
+	Problems     []FileProblem  // of the whole database, 50 at most
+	ProblemCount int            // of the captures in the range
 }
 
 // Announcements is the number of announcements that peers sent in the range.
@@ -127,14 +129,14 @@ type FileProblem struct{ Capture, File, Problem string }
 
 // Summarize gathers what was recorded in the range, which may be long: what it takes depends on the number of transactions,
 // connections and captures in it more than on that of announcements.
-func Summarize(ctx context.Context, db *DB, in Range) (*Summary, error) {
+func (db *DB) Summarize(ctx context.Context, in Range) (*Summary, error) {
 	if in.Until <= in.Since {
 		return nil, errors.New("summary: the range ends before it begins")
 	}
 	s := &Summary{}
 	s.widen(in, stepFor(in))
 	q := summarizer{ctx: ctx, db: db, s: s}
-	for _, part := range []func() error{q.announcements, q.firsts, q.peers, q.rtts, q.spread, q.captures, q.problems, q.blind} {
+	for _, part := range []func() error{q.announcements, q.firsts, q.peers, q.rtts, q.spread, q.captures, q.problems, q.blind, q.crossings} {
 		if err := part(); err != nil {
 			return nil, err
 		}
@@ -315,9 +317,8 @@ func (q *summarizer) spread() error {
 		for i := range one[1:] {
 			one[1+i] -= one[0]
 		}
-		one[0] = 0
 		for i, percent := range [3]int{10, 50, 90} {
-			reached[i] = append(reached[i], Quantile(one, percent))
+			reached[i] = append(reached[i], Quantile(one[1:], percent))
 		}
 		q.s.Delays = append(q.s.Delays, one[1:]...)
 	}
@@ -400,5 +401,10 @@ func (q *summarizer) blind() error {
 	slices.SortStableFunc(q.s.Blind, func(a, b BlindTime) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
 	})
+	return err
+}
+
+func (q *summarizer) crossings() (err error) {
+	q.s.Crossings, q.s.CrossingsOf, err = q.db.CrossingMatrix(q.ctx, CrossingQuery{Since: q.s.Since, Until: q.s.Until, AllPlaces: true})
 	return err
 }

@@ -1,6 +1,6 @@
--- How announcements spread: for a sample of the transactions that were first announced from $1 to $2, when each connection told of
--- them. The sample is the $3 items with the least hashes, which is as good as one by lot, as hashes are, and the same each time.
--- Announcements are followed for ten minutes.
+-- How announcements spread: for a sample of the transactions that were first announced from $1 to $2, by at least two connections,
+-- when each connection told of them. The sample is the $3 hashes that are least, which is as good as one by lot, as hashes are, and the
+-- same each time. Announcements by txid and by wtxid are looked at apart, and followed for ten minutes.
 WITH announced AS (
     SELECT i.hash, min(m.seen_at) AS first_seen, count(DISTINCT m.conn) AS peers
     FROM (SELECT unnest(items) AS item, conn, seen_at FROM inv_message

@@ -1,0 +1,231 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"btcsniff/analyze"
+)
+
+// load returns the range that r asks for and its summary, as far as anything was recorded.
+func (s *site) load(ctx context.Context, r *http.Request) (*overview, error) {
+	e, err := s.cfg.DB.Extent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if e.First == 0 && e.Last == 0 {
+		return &overview{Empty: true}, nil
+	}
+	in, links, err := chosen(r.URL.Query(), e)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := s.summaries.get(ctx, s.cfg.DB, summaryKey{in, e.State})
+	if err != nil {
+		return nil, err
+	}
+	o := newOverview(sum)
+	o.Ranges, o.InSince, o.InUntil = links, formTime(sum.Since), formTime(sum.Until)
+	return o, nil
+}
+
+func (s *site) overview(ctx context.Context, r *http.Request) (string, view, error) {
+	o, err := s.load(ctx, r)
+	return "overview", view{Title: "Overview", Body: o}, err
+}
+
+func (s *site) about(ctx context.Context, r *http.Request) (string, view, error) {
+	q := r.URL.Query()
+	if len(q) == 0 {
+		r.URL.RawQuery = "span=all"
+	}
+	o, err := s.load(ctx, r)
+	return "about", view{Title: "Captures and ledger", Body: o}, err
+}
+
+// transactionBody is the body of a transaction's page.
+type transactionBody struct {
+	*analyze.Transaction
+	Scenes []scene
+}
+
+// A scene is what one sensor saw, in words.
+type scene struct {
+	analyze.Scene
+	Verdict []string // sentences
+	Shown   []announcer
+	Left    int // announcers that are not shown
+	Chart   *chart
+}
+
+// An announcer is a row of a transaction's page.
+type announcer struct {
+	analyze.Announcer
+	Host string // to look for
+	How  string
+	Mark string // likely origin, tied with the first
+}
+
+const maxAnnouncers = 500 // rows of a page
+
+func (s *site) transaction(ctx context.Context, r *http.Request) (string, view, error) {
+	hash := strings.ToLower(r.PathValue("hash"))
+	if !hashDigits.MatchString(hash) {
+		return "", view{}, failure{http.StatusBadRequest, "That is no txid or wtxid: want 64 hexadecimal digits."}
+	}
+	tx, err := s.cfg.DB.Tx(ctx, hash, analyze.Model{})
+	if err != nil {
+		if errors.Is(err, analyze.ErrNoHash) {
+			err = failure{http.StatusBadRequest, "That is no txid or wtxid: want 64 hexadecimal digits."}
+		}
+		return "", view{}, err
+	}
+	if len(tx.Sensors) == 0 {
+		return "", view{}, failure{http.StatusNotFound, "No peer told of a transaction with this txid or wtxid. (It may have been seen before the recording began, or on an encrypted connection.)"}
+	}
+	body := transactionBody{Transaction: tx}
+	for i, sensor := range tx.Sensors {
+		body.Scenes = append(body.Scenes, newScene(sensor, i))
+	}
+	return "transaction", view{Title: "Transaction", Query: hash, Body: body}, nil
+}
+
+// newScene puts in words what the i-th sensor saw.
+func newScene(in analyze.Scene, i int) scene {
+	sc := scene{Scene: in}
+	v := in.Verdict
+	for k, a := range in.Announcers {
+		if k == maxAnnouncers {
+			sc.Left = len(in.Announcers) - k
+			break
+		}
+		row := announcer{Announcer: a, Host: analyze.PeerHost(a.Peer), How: a.Via}
+		if a.Via == "inv" {
+			row.How = map[int64]string{1: "inv txid", 5: "inv wtxid"}[a.Type]
+		}
+		switch {
+		case k == v.Peer && v.Probability >= 0.5:
+			row.Mark = "likely origin"
+		case k == v.Corrected:
+			row.Mark = "first, latency taken off"
+		case contains(v.Ties, k):
+			row.Mark = "tied"
+		}
+		sc.Shown = append(sc.Shown, row)
+	}
+	sc.Verdict = sentences(&in)
+	sc.Chart = arrivalChart(fmt.Sprintf("arrivals-%d", i), in.Announcers)
+	return sc
+}
+
+func contains(list []int, k int) bool {
+	for _, x := range list {
+		if x == k {
+			return true
+		}
+	}
+	return false
+}
+
+// sentences says what follows from the announcements, and how sure that is.
+func sentences(in *analyze.Scene) (out []string) {
+	v, first := in.Verdict, in.Announcers[0]
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if len(in.Announcers) == 1 {
+		say("%s alone told of it, at %s.", clean(first.Peer), formatTime(first.SeenAt))
+	} else {
+		say("%s was first, at %s, %s before the next of %s peers.", clean(first.Peer), formatTime(first.SeenAt), formatSpan(in.Lead), formatCount(len(in.Announcers)))
+	}
+	if v.Corrected >= 0 && v.Corrected != v.First {
+		say("With latency taken off, %s was first.", clean(in.Announcers[v.Corrected].Peer))
+	}
+	if len(in.Announcers) > 1 {
+		say("The lead is %s with latency taken off, and may be off by %s: %s tied with it.", formatSpan(v.Lead), formatSpan(v.LeadError), plural(len(v.Ties), "peer is", "peers are"))
+	}
+	c := in.Coverage
+	text := fmt.Sprintf("%s watched then, %s more could not be read.", plural(int(c.Watched), "peer was", "peers were"), formatCount(c.Unreadable))
+	if c.Blind > 0 {
+		text += fmt.Sprintf(" The sensor was blind for %s within a minute of it (%s).", formatSpan(c.Blind), clean(strings.Join(c.Reasons, ", ")))
+	}
+	say("%s", text)
+	if v.Peer >= 0 {
+		say("That it began at %s has a probability of %s; that it began at none of these peers, %s.", clean(in.Announcers[v.Peer].Peer), chance(v.Probability), chance(v.Elsewhere))
+	}
+	if v.Place != "" {
+		say("Where it began, most likely: %s, with a confidence of %s.", placeName(v.Place), chance(v.Confidence))
+	}
+	for _, a := range v.Assumed {
+		say("Assumed: %s.", clean(a))
+	}
+	return out
+}
+
+func chance(p float64) string { return fmt.Sprintf("%.0f %%", 100*p) }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return formatCount(n) + " " + many
+}
+
+// arrivalChart draws, over the time since the first, how many peers had told.
+func arrivalChart(id string, list []analyze.Announcer) *chart {
+	c := newChart(id, "How it spread", "How many peers had told of the transaction, over the time since the first.")
+	if len(list) < 3 {
+		return nil
+	}
+	limit := max(1, list[(len(list)*99+99)/100-1].Behind.Microseconds())
+	y := c.upward(float64(len(list)), axisCount)
+	x := c.afterward(limit)
+	points := [][2]num{{x(0), y(0)}}
+	every := len(list)/200 + 1
+	for i := 0; i < len(list); i += every {
+		us := list[i].Behind.Microseconds()
+		if us > limit {
+			break
+		}
+		points = append(points, [2]num{x(us), points[len(points)-1][1]}, [2]num{x(us), y(float64(i + 1))})
+	}
+	c.Curves = append(c.Curves, curve{path(points), "c0"})
+	c.Table = table{Columns: []string{"Share of the peers", "After the first"}, Text: 1}
+	for _, p := range []int{10, 25, 50, 75, 90, 100} {
+		c.Table.Rows = append(c.Table.Rows, []string{fmt.Sprintf("%d %%", p), formatSpan(list[max(0, (len(list)*p+99)/100-1)].Behind)})
+	}
+	return c
+}
+
+// peerBody is the body of a peer's page.
+type peerBody struct {
+	Name string
+	List []analyze.Connection
+	More bool
+}
+
+func (s *site) peer(ctx context.Context, r *http.Request) (string, view, error) {
+	name := analyze.PeerHost(r.URL.Query().Get("name"))
+	switch {
+	case name == "":
+		return "", view{}, failure{http.StatusBadRequest, "Which peer? Give its address, or the name that a proxy was asked for."}
+	case len(name) > 300:
+		return "", view{}, failure{http.StatusBadRequest, "That is too long for a peer's name."}
+	case strings.ContainsRune(name, 0) || strings.ToValidUTF8(name, "") != name:
+		return "", view{}, failure{http.StatusBadRequest, "That is no peer's name."}
+	}
+	list, more, err := s.cfg.DB.Connections(ctx, name)
+	if err != nil {
+		return "", view{}, err
+	}
+	if len(list) == 0 {
+		return "", view{}, failure{http.StatusNotFound, "There is no connection to a peer of this name or address: " + clean(name)}
+	}
+	return "peer", view{Title: "Peer", Query: name, Body: peerBody{name, list, more}}, nil
+}
+
+func (s *site) transactions(ctx context.Context, r *http.Request) (string, view, error) {
+	o, err := s.load(ctx, r)
+	return "transactions", view{Title: "Transactions", Body: o}, err
+}
