@@ -49,15 +49,17 @@ type Crossing struct {
 	Rivals   int      // other captured transactions that spend the same coins as a transaction of the path: one at most is confirmed
 }
 
-// An End is a transaction with where it was first seen from.
+// An End is a transaction with where it was first seen from, and how sure it is that it began there.
 type End struct {
-	TxID   string
-	Place  string        // country as two letters, or tor, i2p, cjdns, private; "": not known
-	Peer   string        // who was first
-	SeenAt record.Time   // when
-	Lead   time.Duration // to the next connection's sighting; less than 0: nobody else told of it
-	Ties   int           // other connections that may have been told by the network earlier: see Ties
-	Peers  int           // connections that told of it
+	TxID       string
+	Place      string        // of who was first: a country as two letters, or tor, i2p, cjdns, private; "": not known
+	Peer       string        // who was first
+	SeenAt     record.Time   // when
+	Lead       time.Duration // to the next connection's sighting; less than 0: nobody else told of it
+	Ties       int           // connections that can't be told from the first, within the error of their latencies: Verdict.Ties
+	Peers      int           // connections that told of it
+	Likely     string        // where it began, most likely: Verdict.Place
+	Confidence float64       // that Likely is right: Verdict.Confidence
 }
 
 // A Basis is what an answer about crossings rests on.

@@ -49,8 +49,7 @@ sighted AS MATERIALIZED (
 origin AS MATERIALIZED (
     SELECT f.txid, p.place
     FROM (SELECT txid, conn, row_number() OVER (PARTITION BY txid ORDER BY seen_at, conn) AS rank FROM sighted) f
-         JOIN (SELECT conn, CASE WHEN kind IN ('tor', 'i2p', 'cjdns', 'private') THEN kind ELSE country END AS place
-               FROM peer_place) p ON p.conn = f.conn
+         JOIN peer_place p ON p.conn = f.conn
     WHERE f.rank = 1 AND p.place IS NOT NULL),
 -- Back from each transaction to those that its coins may have come from, and how many coins at most. Two chains with the same ends
 -- and length count once.

@@ -220,24 +220,20 @@ func (d testDatabase) open(t *testing.T, write bool) *analyze.DB {
 	return &analyze.DB{DB: db, Dialect: dialect}
 }
 
-// setPlaces says where peers are.
+// setPlaces says where peers are, instead of what was stored.
 func (d testDatabase) setPlaces(t *testing.T, places map[string]string) {
 	t.Helper()
 	db := d.open(t, true)
 	defer db.Close()
 	var values []string
 	for address, place := range places {
-		kind, country := "country", "'"+place+"'"
+		kind, country := "internet", "'"+place+"'"
 		if len(place) > 2 {
 			kind, country = place, "NULL"
 		}
 		values = append(values, fmt.Sprintf("('%s', '%s', %s)", address, kind, country))
 	}
-	for _, text := range []string{
-		"CREATE TABLE test_place (address text, kind text, country text)",
-		"INSERT INTO test_place VALUES " + strings.Join(values, ", "),
-		"CREATE VIEW peer_place AS SELECT k.id AS conn, p.kind, p.country FROM connection k JOIN test_place p ON p.address = k.peer_address",
-	} {
+	for _, text := range []string{"DELETE FROM place", "INSERT INTO place (host, kind, country) VALUES " + strings.Join(values, ", ")} {
 		if _, err := db.Exec(text); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}

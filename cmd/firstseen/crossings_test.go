@@ -92,3 +92,151 @@ func TestCrossingsAgree(t *testing.T) {
 		})
 	}
 }
+
+// A chain is a story with known answers: T0, first from NL, pays 500,000 satoshi to somebody and the rest back. The payment is spent by T1
+// from DE, that by T2 from DE, and that by T3 from BR. The change is spent by C1 from NL. Somebody in the US spends the payment as well.
+type chain struct {
+	*payments
+	t0, t1, t2, t3, c1, rival *pcaptest.Tx
+}
+
+const (
+	peerNL = "198.51.100.1:8333"
+	peerDE = "198.51.100.2:8333"
+	peerUS = "198.51.100.3:8333"
+	peerBR = "198.51.100.4:8333"
+)
+
+func newChain() *chain {
+	p := newPayments(map[string]string{peerNL: "NL", peerDE: "DE", peerUS: "US", peerBR: "BR"})
+	c := &chain{payments: p}
+	c.t0 = newTx(0, []wire.OutPoint{elsewhere(0)}, payment{500_000, 'a', 'w'}, payment{123_456, 'b', 'w'}, payment{0, 'x', 'd'})
+	c.t1 = newTx(1, []wire.OutPoint{out(c.t0, 0)}, payment{499_000, 'c', 'w'})
+	c.t2 = newTx(2, []wire.OutPoint{out(c.t1, 0)}, payment{498_000, 'd', 'w'})
+	c.t3 = newTx(3, []wire.OutPoint{out(c.t2, 0), elsewhere(3)}, payment{900_000, 'e', 'p'})
+	c.c1 = newTx(4, []wire.OutPoint{out(c.t0, 1)}, payment{120_000, 'f', 'w'})
+	c.rival = newTx(5, []wire.OutPoint{out(c.t0, 0)}, payment{450_000, 'g', 'w'})
+	for _, s := range []struct {
+		tx    *pcaptest.Tx
+		peers []string // the first sends it when all have announced it
+	}{
+		{c.t0, []string{peerNL, peerDE, peerUS}}, {c.t1, []string{peerDE, peerNL}}, {c.t2, []string{peerDE, peerBR}},
+		{c.t3, []string{peerBR}}, {c.c1, []string{peerNL, peerUS}}, {c.rival, []string{peerUS, peerNL}},
+	} {
+		p.Wait(time.Second)
+		for i, peer := range s.peers {
+			p.announce(peer, s.tx, i%2 == 0)
+			p.Wait(20 * time.Millisecond)
+		}
+		p.send(s.peers[0], s.tx)
+	}
+	return c
+}
+
+// id is a transaction's txid.
+func id(tx *pcaptest.Tx) string { return tx.TxID.String() }
+
+func TestCrossingsChain(t *testing.T) {
+	c := newChain()
+	databases := testDatabases(t)
+	c.store(t, databases...)
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			db := d.open(t, false)
+			t.Run("details", func(t *testing.T) { c.details(t, db) })
+			t.Run("filters", func(t *testing.T) { c.filters(t, db) })
+			t.Run("matrix", func(t *testing.T) {
+				got, _, err := db.CrossingMatrix(t.Context(), analyze.CrossingQuery{Hops: 3})
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := []analyze.CrossingCell{
+					{From: "DE", To: "BR", Number: 2, Value: 996_000}, {From: "NL", To: "BR", Number: 1, Value: 498_000},
+					{From: "NL", To: "DE", Number: 2, Value: 999_000}, {From: "NL", To: "US", Number: 1, Value: 500_000},
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("matrix differs (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// details checks everything about the crossings with one spend.
+func (c *chain) details(t *testing.T, db *analyze.DB) {
+	got, basis, err := db.Crossings(t.Context(), analyze.CrossingQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := func(tx *pcaptest.Tx, place, peer string, peers int) analyze.End {
+		lead := 21 * time.Millisecond // 20 of waiting, 1 of the packet
+		if peers == 1 {
+			lead = -1
+		}
+		return analyze.End{TxID: id(tx), Place: place, Peer: peer, Lead: lead, Peers: peers}
+	}
+	change := end(c.c1, "NL", peerNL, 2)
+	// P2WPKH addresses of 20 times the letters a and d (BIP 173).
+	const a, d = "bcrt1qv9skzctpv9skzctpv9skzctpv9skzctpqhydm2", "bcrt1qv3jxgeryv3jxgeryv3jxgeryv3jxgerysnyvap"
+	t0 := end(c.t0, "NL", peerNL, 3)
+	want := []analyze.Crossing{
+		{From: t0, To: end(c.rival, "US", peerUS, 2), Hops: 1, Path: []string{id(c.t0), id(c.rival)}, Value: 500_000, Outputs: 1, Address: a,
+			Role: "payment", Votes: "power_of_ten_value", Change: &change, Rivals: 1},
+		{From: end(c.t2, "DE", peerDE, 2), To: end(c.t3, "BR", peerBR, 1), Hops: 1, Path: []string{id(c.t2), id(c.t3)}, Value: 498_000,
+			Outputs: 1, Address: d},
+		{From: t0, To: end(c.t1, "DE", peerDE, 2), Hops: 1, Path: []string{id(c.t0), id(c.t1)}, Value: 500_000, Outputs: 1, Address: a,
+			Role: "payment", Votes: "power_of_ten_value", Change: &change, Rivals: 1},
+	}
+	for i := range got {
+		x := &got[i]
+		for _, e := range []*analyze.End{&x.From, &x.To, x.Change} {
+			if e == nil {
+				continue
+			}
+			if e.SeenAt == 0 || e.Likely == "" || e.Confidence <= 0 || e.Confidence > 1 {
+				t.Errorf("crossing %d: end %+v, want a time, a likely place and a confidence", i, e)
+			}
+			e.SeenAt, e.Likely, e.Confidence, e.Ties = 0, "", 0, 0
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Crossings differ (-want +got):\n%s", diff)
+	}
+	if want := (analyze.Basis{Pairs: 5, Located: 5, Crossings: 3}); basis != want {
+		t.Errorf("basis = %+v, want %+v", basis, want)
+	}
+}
+
+// filters checks which crossings each filter leaves.
+func (c *chain) filters(t *testing.T, db *analyze.DB) {
+	all, _, err := db.Crossings(t.Context(), analyze.CrossingQuery{Hops: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := all[len(all)-1].To.SeenAt // T1's
+	for _, tt := range []struct {
+		name  string
+		query analyze.CrossingQuery
+		want  int
+	}{
+		{"three hops", analyze.CrossingQuery{Hops: 3}, 6},
+		{"two hops", analyze.CrossingQuery{Hops: 2}, 5},
+		{"from", analyze.CrossingQuery{Hops: 3, From: "NL"}, 4},
+		{"to", analyze.CrossingQuery{Hops: 3, To: "BR"}, 3},
+		{"from and to", analyze.CrossingQuery{Hops: 3, From: "NL", To: "BR"}, 1},
+		{"from elsewhere", analyze.CrossingQuery{Hops: 3, From: "JP"}, 0},
+		{"hostile place", analyze.CrossingQuery{Hops: 3, From: "' OR 1=1 --"}, 0},
+		{"least value", analyze.CrossingQuery{Hops: 3, MinValue: 499_000}, 3},
+		{"since", analyze.CrossingQuery{Hops: 3, Since: seen.Add(2 * time.Second)}, 4},
+		{"until", analyze.CrossingQuery{Hops: 3, Until: seen.Add(time.Second)}, 1},
+		{"limit", analyze.CrossingQuery{Hops: 3, Limit: 2}, 2},
+	} {
+		got, basis, err := db.Crossings(t.Context(), tt.query)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if len(got) != tt.want || tt.query.Limit == 0 && basis.Crossings != int64(tt.want) {
+			t.Errorf("%s: %d crossings, basis %+v, want %d", tt.name, len(got), basis, tt.want)
+		}
+	}
+}
