@@ -37,7 +37,7 @@ type Announcer struct {
 // announcers returns the announcers of transactions, by their hashes in hex digits, txid or wtxid. Each list is in order of sensor, SeenAt
 // and Conn. The key is the txid where a tx message told it, else the hash that was asked for.
 func (db *DB) announcers(ctx context.Context, hashes []string) (map[string][]Announcer, error) {
-	rows, err := db.QueryContext(ctx, db.text("sightings"), strings.Join(hashes, ","))
+	rows, err := db.QueryContext(ctx, db.text("told")+db.text("sightings"), strings.Join(hashes, ","))
 	if err != nil {
 		return nil, fmt.Errorf("list announcers: %w", err)
 	}

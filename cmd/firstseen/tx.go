@@ -110,7 +110,7 @@ func addAnnouncers(t *table, tx *analyze.Transaction, s *analyze.Scene, limit in
 			rtt, off, corrected = &r, &e, a.CorrectedAt
 		}
 		t.row(tx.Hash, s.Sensor, a.Rank, a.SeenAt, a.Behind, a.Peer, orNil(a.Place), orNil(a.Country), orNil(a.City), orNil(a.ASN), orNil(a.Organisation),
-			orNil(a.UserAgent), a.Via, orNil(a.Type), rtt, orNil(a.RTTSource), a.Pongs, off, corrected, orNil(a.CorrectedRank), a.PeerOpened, orNil(a.Transport), strconv.FormatInt(a.Conn, 10)) // as text: 64 bits are more than many readers of JSON keep
+			orNil(a.UserAgent), a.Via, orNil(a.Type), rtt, orNil(a.RTTSource), a.Pongs, off, corrected, orNil(a.CorrectedRank), a.PeerOpened, orNil(a.Transport), connText(a.Conn))
 	}
 }
 
@@ -249,3 +249,6 @@ func inBrackets(s string) string {
 func milliseconds(d time.Duration) string { return forReading(micros(d.Microseconds())) }
 
 func percent(p float64) string { return fmt.Sprintf("%.0f %%", math.Floor(p*100)) }
+
+// connText is a connection's id as text: 64 bits are more than many readers of JSON keep of a number.
+func connText(id int64) string { return strconv.FormatInt(id, 10) }

@@ -1,0 +1,34 @@
+-- Transactions in the order of their first sightings, for those from $1 to $2: the latest come first, or if $7 the earliest. $3 is who was
+-- first, an address, an address and port or a name, and $4 where that is, as in peer_place.place; '' is anybody and anywhere. $5 is how
+-- many transactions are wanted at most, behind $8 others. With $6 above 0, those that can't have had such a lead over the second, in microseconds,
+-- are left out; the others may have less, as the lead is only known when all sightings are looked at. This text is for Postgres.
+WITH told AS MATERIALIZED ( -- the first sighting of each announced hash in the time, and all by tx messages
+    SELECT hash, first_seen AS seen_at, first_conn AS conn
+    FROM item
+    WHERE type IN (1, 5, 1073741825) AND first_conn IS NOT NULL AND first_seen >= $1 AND first_seen < $2
+      AND day >= ($1::timestamptz AT TIME ZONE 'UTC')::date AND day <= ($2::timestamptz AT TIME ZONE 'UTC')::date
+      AND (second_seen IS NULL OR second_seen - first_seen >= $6::bigint * interval '1 microsecond')
+    UNION ALL
+    SELECT wtxid, seen_at, conn FROM tx WHERE NOT outbound AND seen_at >= $1 AND seen_at < $2),
+named AS ( -- by its txid, where that is known
+    SELECT coalesce((SELECT t.txid FROM tx t WHERE t.wtxid = told.hash LIMIT 1), told.hash) AS hash, seen_at, conn
+    FROM told),
+first AS MATERIALIZED (
+    SELECT DISTINCT ON (hash) hash, seen_at, conn FROM named ORDER BY hash, seen_at, conn)
+SELECT encode(f.hash, 'hex') AS hash, f.seen_at AS first_seen, s.name AS sensor, k.network, k.peer_address, k.peer_port, k.peer_name,
+       p.place, p.country, p.asn, p.organisation, f.conn
+FROM first f
+     JOIN connection k ON k.id = f.conn
+     JOIN capture c ON c.id = k.capture
+     JOIN sensor s ON s.id = c.sensor
+     LEFT JOIN peer_place p ON p.conn = f.conn
+WHERE ($3::text = '' OR k.peer_address = $3 OR k.peer_name = $3 OR starts_with(k.peer_name, $3 || ':')
+       OR $3 = CASE WHEN k.peer_address LIKE '%:%' THEN '[' || k.peer_address || ']' ELSE k.peer_address END || ':' || k.peer_port::text)
+  AND ($4::text = '' OR p.place = $4)
+  AND NOT EXISTS ( -- an earlier sighting, by whatever name
+      SELECT FROM item i
+      WHERE i.hash IN (SELECT f.hash UNION ALL SELECT t.wtxid FROM tx t WHERE t.txid = f.hash)
+        AND i.type IN (1, 5, 1073741825) AND i.first_seen < f.seen_at)
+  AND NOT EXISTS (SELECT FROM tx t WHERE t.txid = f.hash AND NOT t.outbound AND t.seen_at < f.seen_at)
+ORDER BY CASE WHEN $7::boolean THEN f.seen_at END, f.seen_at DESC, f.hash
+LIMIT $5::bigint OFFSET $8::bigint
