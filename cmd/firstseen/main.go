@@ -27,6 +27,9 @@ type command struct {
 	args  string // what it takes beside flags, as in HASH; "": nothing
 	about string // what it does, in a sentence without its stop
 	more  string // what its -h says besides, in lines
+	// timeout is for each of the many answers of a command that goes on until it is stopped, where --timeout says nothing else. 0: the
+	// command gives one answer.
+	timeout time.Duration
 	// setup declares the command's own flags on fs, and returns what runs the command once they are read. That returns a
 	// cli.UsageError for what it wants otherwise on the command line.
 	setup func(fs *flag.FlagSet) func(ctx context.Context, c *call) error
@@ -35,7 +38,12 @@ type command struct {
 // commands are all there are, in the order in which -h shows them.
 func commands() []command {
 	return []command{
+		txCommand,
 		listCommand,
+		crossingsCommand,
+		nodesCommand,
+		reportCommand,
+		serveCommand,
 	}
 }
 
@@ -106,7 +114,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 
 // call reads the command line and runs the command.
 func (cmd *command) call(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	c := &call{stdout: stdout, stderr: stderr}
+	c := &call{stdout: stdout, stderr: stderr, timeout: cmd.timeout}
 	fs := cli.NewFlagSet("firstseen " + cmd.name)
 	do := cmd.setup(fs)
 	err := c.parse(fs, args)
@@ -114,7 +122,10 @@ func (cmd *command) call(ctx context.Context, args []string, stdout, stderr io.W
 		err = cli.UsageError{Err: fmt.Errorf("unexpected %s", c.args[0])}
 	}
 	if err == nil {
-		limited, cancel := context.WithTimeout(ctx, c.timeout)
+		limited, cancel := ctx, func() {}
+		if cmd.timeout == 0 {
+			limited, cancel = context.WithTimeout(ctx, c.timeout)
+		}
 		defer cancel()
 		if err = do(limited, c); errors.Is(limited.Err(), context.DeadlineExceeded) {
 			return fmt.Errorf("%s: no answer within %v: ask for less, or give it more --timeout", cmd.name, c.timeout)
@@ -153,7 +164,11 @@ func (c *call) declare(fs *flag.FlagSet) {
 		c.db = s // parsed later: the flag package's errors quote the value, which may hold a password
 		return nil
 	})
-	fs.DurationVar(&c.timeout, "timeout", 10*time.Minute, "give up after `D`, as in 30s or 1h; default 10m")
+	timeout, text := 10*time.Minute, "give up after `D`, as in 30s or 1h; default 10m"
+	if c.timeout > 0 {
+		timeout, text = c.timeout, fmt.Sprintf("give up an answer after `D`, as in 30s or 1h; default %v", c.timeout)
+	}
+	fs.DurationVar(&c.timeout, "timeout", timeout, text)
 	fs.BoolVar(&c.json, "json", false, "print a JSON object a line, for programs")
 	fs.BoolVar(&c.csv, "csv", false, "print CSV, for spreadsheets")
 }
@@ -182,7 +197,7 @@ func usage() string {
 func (cmd *command) usage() string {
 	fs := cli.NewFlagSet(cmd.name)
 	cmd.setup(fs)
-	(&call{}).declare(fs)
+	(&call{timeout: cmd.timeout}).declare(fs)
 	more := cmd.more
 	if more != "" {
 		more = strings.TrimSpace(more) + "\n\n"
