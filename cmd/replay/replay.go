@@ -22,12 +22,21 @@ const batchAge = time.Minute
 var errInterrupted = errors.New("interrupted: what was read until then is stored; run the same command again to store the rest, nothing is stored twice")
 
 // replay does the work of the command line opt. Its error is of one or more lines (see cli.ErrorLines).
-func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer, bar *cli.Progress, log *slog.Logger) error {
+func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer, bar *cli.Progress, log *slog.Logger) (err error) {
 	began := time.Now()
 	keys, err := opt.Keys()
 	if err != nil {
 		return err
 	}
+	watch, err := opt.Watch(time.Now, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if errClose := watch.Close(); err == nil {
+			err = errClose
+		}
+	}()
 	src, err := openFeed(opt, stdin)
 	if err != nil {
 		return err
@@ -48,7 +57,10 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 	}
 	files := newDisposal(opt, log)
 	stopWatching := bar.Watch(refresh, func() string { return look(src, outs, time.Since(began)).String() })
-	res, err := pipeline.Run(reading, src, config(opt, keys, src, outs, files))
+	watch.Begin(outs, nil)
+	cfg := config(opt, keys, src, outs, files)
+	cfg.Monitor = &watch.Monitor
+	res, err := pipeline.Run(reading, src, cfg)
 	cli.CloseOutputs(outs)
 	stopWatching()
 

@@ -26,12 +26,21 @@ const (
 )
 
 // sniff does the work of the command line opt. Its error is of one or more lines (see cli.ErrorLines).
-func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Writer, bar *cli.Progress, log *slog.Logger) error {
+func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Writer, bar *cli.Progress, log *slog.Logger) (err error) {
 	began := time.Now()
 	keys, err := opt.Keys() // as root still, whose file it may be
 	if err != nil {
 		return err
 	}
+	watch, err := opt.Watch(time.Now, log) // as root still, whose port it may be
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if errClose := watch.Close(); err == nil {
+			err = errClose
+		}
+	}()
 	src, err := open(opt, log)
 	if err != nil {
 		return err
@@ -56,12 +65,13 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 		return err
 	}
 
-	status := func() string { return src.status(outs, time.Since(began)) }
+	watch.Begin(outs, src.interfaces)
+	status := func() string { return src.status(outs, watch.Monitor.Progress(), time.Since(began)) }
 	stopWatching := bar.Watch(time.Second, status)
 	stopAnswering := answer(ask, log, status)
 	res, err := pipeline.Run(reading, src, pipeline.Config{
 		Sensor: opt.Sensor, Networks: opt.Networks, Local: local, LocalWithin: localWithin, V2Keys: keys,
-		Memory: opt.Memory, Workers: opt.Workers, Outputs: cli.Queues(outs),
+		Memory: opt.Memory, Workers: opt.Workers, Outputs: cli.Queues(outs), Monitor: &watch.Monitor,
 	})
 	errKept := src.finish()
 	cli.CloseOutputs(outs)

@@ -10,6 +10,7 @@ import (
 
 	"btcsniff/capture/live"
 	"btcsniff/internal/cli"
+	"btcsniff/internal/metrics"
 	"btcsniff/internal/pipeline"
 )
 
@@ -34,7 +35,7 @@ func answer(ask <-chan os.Signal, log *slog.Logger, status func() string) (stop 
 }
 
 // status is one line about the run so far. Packets are counted about once a second.
-func (s *source) status(outs []cli.Output, elapsed time.Duration) string {
+func (s *source) status(outs []cli.Output, far pipeline.Progress, elapsed time.Duration) string {
 	t := int(elapsed.Seconds())
 	parts := []string{fmt.Sprintf("%d:%02d:%02d", t/3600, t/60%60, t%60)}
 	for _, i := range s.Interfaces() {
@@ -46,6 +47,9 @@ func (s *source) status(outs []cli.Output, elapsed time.Duration) string {
 			part += ", down"
 		}
 		parts = append(parts, part)
+	}
+	if l := far.Total(); l.TCPBytes > 0 {
+		parts = append(parts, fmt.Sprintf("%s unreadable, %s missed by the capture", cli.Share(l.Unreadable()), cli.Share(l.CaptureLoss())))
 	}
 	for i := range outs {
 		o := &outs[i] // not all of it: Err is set meanwhile
@@ -63,6 +67,21 @@ func (s *source) status(outs []cli.Output, elapsed time.Duration) string {
 		parts = append(parts, s.kept())
 	}
 	return strings.Join(parts, "; ")
+}
+
+// interfaces is what metrics say of them.
+func (s *source) interfaces() (all []metrics.Interface) {
+	for _, i := range s.Interfaces() {
+		m := metrics.Interface{
+			Name: i.Name, Packets: i.Packets, Dropped: i.Dropped, IfDropped: i.IfDropped,
+			Downs: i.Downs, Reopened: i.Reopened, Away: i.Away, Down: i.Down,
+		}
+		if i.Err != nil {
+			m.Lost = i.Err.Error()
+		}
+		all = append(all, m)
+	}
+	return all
 }
 
 // kept says what is kept of the packets.

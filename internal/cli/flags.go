@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"btcsniff/internal/metrics"
 	"btcsniff/record"
 	"btcsniff/v2"
 )
@@ -28,6 +29,7 @@ type Flags struct {
 	Sensor      string           // "": the command's default
 	Memory      int64            // bytes; 0: the pipeline's default
 	Workers     int              // goroutines that decode
+	Metrics     string           // HOST:PORT for metrics and health; "": none
 	KeyLog      string           // file of v2 connections' session secrets; "": none
 	JSON        bool             // logs as JSON lines
 	Verbose     bool
@@ -65,6 +67,11 @@ func (f *Flags) Declare(fs *flag.FlagSet, local, sensor string) {
 		return err
 	})
 	fs.IntVar(&f.Workers, "workers", 1, "`N` goroutines follow connections and decode; more help where cores are idle, at a little more CPU in all; records don't depend on it; default 1")
+	fs.Func("metrics", "answer Prometheus at /metrics, and questions about health at /healthz and /readyz, on `ADDR`: 127.0.0.1:9332, [::1]:9332, or :9332 "+
+		"for everybody who reaches the machine; default: nowhere", func(s string) error {
+		f.Metrics = s
+		return metrics.CheckAddr(s)
+	})
 	fs.StringVar(&f.KeyLog, "v2-keys", "", "decrypt v2 (BIP 324) connections with the session secrets in `FILE`, which is read once, at the start")
 	fs.Func("log-format", "`FORMAT` of what is said on standard error: text or json; default text", func(s string) error {
 		f.JSON = s == "json"

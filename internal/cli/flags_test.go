@@ -22,13 +22,13 @@ func parse(args string) (*Flags, error) {
 }
 
 func TestFlags(t *testing.T) {
-	duck := []Target{{"btcsniff.duckdb", toDuckDB, "btcsniff.duckdb"}}
+	duck := []Target{{"btcsniff.duckdb", toDuckDB, "btcsniff.duckdb", nil}}
 	for _, tt := range []struct {
 		name, args string
 		want       Flags
 	}{
 		{"none", "", Flags{Workers: 1, Targets: duck}},
-		{"one or two dashes", "-sink null: --sink jsonl:-", Flags{Workers: 1, Targets: []Target{{"null:", toNull, ""}, {"jsonl:-", toJSON, "-"}}}},
+		{"one or two dashes", "-sink null: --sink jsonl:-", Flags{Workers: 1, Targets: []Target{{"null:", toNull, "", nil}, {"jsonl:-", toJSON, "-", nil}}}},
 		{"networks", "--network regtest --network F9BEB4D9", Flags{Workers: 1, Targets: duck, Networks: []record.Network{
 			{Name: "regtest", Magic: [4]byte{0xfa, 0xbf, 0xb5, 0xda}}, {Name: "mainnet", Magic: [4]byte{0xf9, 0xbe, 0xb4, 0xd9}},
 		}}},
@@ -37,7 +37,7 @@ func TestFlags(t *testing.T) {
 		}}},
 		{"the rest", "--sensor fra1 --memory 64M --log-format json -v --workers 3 --v2-keys k", Flags{Workers: 3, KeyLog: "k", Targets: duck, Sensor: "fra1", Memory: 64 << 20, JSON: true, Verbose: true}},
 		{"password", "--sink postgres://u:secret@192.0.2.1/db", Flags{
-			Workers: 1, Targets: []Target{{"postgres://u:xxxxx@192.0.2.1/db", toPostgres, "postgres://u:secret@192.0.2.1/db"}},
+			Workers: 1, Targets: []Target{{"postgres://u:xxxxx@192.0.2.1/db", toPostgres, "postgres://u:secret@192.0.2.1/db", nil}},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"btcsniff/internal/metrics"
 	"btcsniff/sink"
 	"btcsniff/sink/duckdb"
 	"btcsniff/sink/postgres"
@@ -32,6 +33,8 @@ type Target struct {
 	Name string // for people: without a password
 	kind targetKind
 	arg  string // the file or URL
+
+	meter *metrics.Meter // measures commits; nil: nobody asks
 }
 
 // ParseTarget reads the value of --sink. It opens nothing.
@@ -42,15 +45,15 @@ func ParseTarget(s string) (Target, error) {
 		if _, err := url.Parse(s); err != nil || !strings.HasPrefix(rest, "//") {
 			return Target{}, errors.New("this is no Postgres URL: want one as in postgres://user@host:5432/database, special characters in it as %XX")
 		}
-		return Target{redact(s), toPostgres, s}, nil
+		return Target{Name: redact(s), kind: toPostgres, arg: s}, nil
 	case ok && scheme == "jsonl" && rest != "":
-		return Target{s, toJSON, rest}, nil
+		return Target{Name: s, kind: toJSON, arg: rest}, nil
 	case s == "null:":
-		return Target{s, toNull, ""}, nil
+		return Target{Name: s, kind: toNull}, nil
 	case ok && scheme == "duckdb" && rest != "":
-		return Target{s, toDuckDB, rest}, nil
+		return Target{Name: s, kind: toDuckDB, arg: rest}, nil
 	case strings.HasSuffix(s, ".duckdb"):
-		return Target{s, toDuckDB, s}, nil
+		return Target{Name: s, kind: toDuckDB, arg: s}, nil
 	}
 	return Target{}, errors.New("want postgres://..., duckdb:FILE, a file that ends in .duckdb, jsonl:FILE, jsonl:- (standard output) or null: (count only)")
 }
@@ -61,6 +64,14 @@ func (t Target) Stored() bool { return t.kind == toPostgres || t.kind == toDuckD
 // Open opens the sink. A database is created or upgraded, a file of JSON lines
 // replaced, but no other file.
 func (t Target) Open(ctx context.Context, stdout io.Writer, log *slog.Logger) (sink.Sink, error) {
+	s, err := t.open(ctx, stdout, log)
+	if err != nil {
+		return nil, err
+	}
+	return t.metered(s), nil
+}
+
+func (t Target) open(ctx context.Context, stdout io.Writer, log *slog.Logger) (sink.Sink, error) {
 	switch t.kind {
 	case toPostgres:
 		return postgres.Open(ctx, t.arg, postgres.Options{Waiting: func(err error, wait time.Duration) {

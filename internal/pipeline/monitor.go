@@ -22,6 +22,7 @@ type Monitor struct {
 // Progress is how far a run has come. It is shared: don't change it.
 type Progress struct {
 	Captures []CaptureProgress // that had a packet, in the order of Result.Captures
+	Number   uint64            // of the copy: each has another one, greater than that of the one before
 	Done     bool              // the run has ended, and these are its Result's ledgers
 }
 
@@ -81,6 +82,7 @@ func (m *Monitor) publish(p Progress) {
 	if m.latest.Done {
 		return
 	}
+	p.Number = m.latest.Number + 1
 	m.latest = p
 	if m.fresh != nil {
 		close(m.fresh)

@@ -66,7 +66,8 @@ func (r *Result) Total() *record.Ledger {
 }
 
 const (
-	defaultMemory = 256 << 20
+	// DefaultMemory is Config.Memory's default, in bytes.
+	DefaultMemory = 256 << 20
 	ownMemory     = 64 << 20 // bytes beyond the ceiling that the program may have for itself and its sinks
 )
 
@@ -82,7 +83,7 @@ func limitHeap(ceiling int64) (restore func()) {
 // is handed over and accounted for; the error is the source's or ctx's.
 func Run(ctx context.Context, src capture.Source, cfg Config) (*Result, error) {
 	if cfg.Memory == 0 {
-		cfg.Memory = defaultMemory
+		cfg.Memory = DefaultMemory
 	}
 	defer limitHeap(cfg.Memory)()
 	r := &run{cfg: cfg, src: src}
