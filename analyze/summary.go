@@ -136,12 +136,34 @@ func (db *DB) Summarize(ctx context.Context, in Range) (*Summary, error) {
 	s := &Summary{}
 	s.widen(in, stepFor(in))
 	q := summarizer{ctx: ctx, db: db, s: s}
-	for _, part := range []func() error{q.announcements, q.firsts, q.peers, q.rtts, q.spread, q.captures, q.problems, q.blind, q.crossings} {
-		if err := part(); err != nil {
-			return nil, err
-		}
+	if err := q.announcements(); err != nil { // this may change the step
+		return nil, err
+	}
+	// Two at a time, as a question keeps one processor busy. They fill in fields of their own.
+	both, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	q.ctx = both
+	done := make(chan struct{}) // closed when the goroutine ends
+	go func() {
+		defer close(done)
+		q.run(cancel, q.crossings, q.spread, q.rtts, q.captures, q.problems)
+	}()
+	q.run(cancel, q.firsts, q.peers, q.blind)
+	<-done
+	if err := context.Cause(both); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// run asks one after the other, until one fails. What else goes on is cancelled then.
+func (q *summarizer) run(cancel context.CancelCauseFunc, parts ...func() error) {
+	for _, part := range parts {
+		if err := part(); err != nil {
+			cancel(err)
+			return
+		}
+	}
 }
 
 // stepFor is the least of the usual steps of which at most maxSteps make up the range.

@@ -62,7 +62,7 @@ func serve(ctx context.Context, c *call, listen string, hosts []string, queries 
 		return err
 	}
 	defer db.Close()
-	db.SetMaxOpenConns(queries)
+	db.SetMaxOpenConns(2 * queries) // a summary asks two questions at a time
 	handler, err := page.New(page.Config{DB: db, Source: which.Name, Hosts: hosts, Timeout: c.timeout, Queries: queries})
 	if err != nil {
 		return err

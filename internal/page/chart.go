@@ -139,7 +139,9 @@ func (c *chart) sideBars(names []string, series []string, shares [][]float64, sa
 		c.Labels = append(c.Labels, label{2, num(y - 4), "start", name, "name"})
 		for j, v := range shares[i] {
 			w := (chartWidth - room) * v / most
-			c.Bars = append(c.Bars, rect{2, num(y), num(math.Max(w, 0.7)), barHeight, fmt.Sprintf("c%d", j), name + ": " + says[i][j]})
+			if w > 0 {
+				c.Bars = append(c.Bars, rect{2, num(y), num(math.Max(w, 0.7)), barHeight, fmt.Sprintf("c%d", j), name + ": " + says[i][j]})
+			}
 			c.Labels = append(c.Labels, label{num(8 + w), num(y + barHeight), "start", says[i][j], "value"})
 			y += barHeight + 3
 		}

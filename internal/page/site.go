@@ -199,7 +199,7 @@ var spans = []struct {
 	name, text string
 	d          time.Duration
 }{
-	{"1h", "last hour", time.Hour}, {"6h", "6 hours", 6 * time.Hour}, {"24h", "day", 24 * time.Hour},
+	{"10m", "last 10 minutes", 10 * time.Minute}, {"1h", "hour", time.Hour}, {"6h", "6 hours", 6 * time.Hour}, {"24h", "day", 24 * time.Hour},
 	{"168h", "week", 7 * 24 * time.Hour}, {"all", "everything", 0},
 }
 
@@ -209,7 +209,7 @@ func chosen(q url.Values, e analyze.Extent) (in analyze.Range, links []rangeLink
 	span := q.Get("span")
 	given := q.Get("since") != "" || q.Get("until") != ""
 	if span == "" && !given {
-		span = spans[0].name
+		span = "1h"
 	}
 	known := span == ""
 	for _, x := range spans {
@@ -222,7 +222,7 @@ func chosen(q url.Values, e analyze.Extent) (in analyze.Range, links []rangeLink
 		}
 	}
 	if !known {
-		return in, nil, failure{http.StatusBadRequest, "There is no such span of time: want 1h, 6h, 24h, 168h or all."}
+		return in, nil, failure{http.StatusBadRequest, "There is no such span of time: want 10m, 1h, 6h, 24h, 168h or all."}
 	}
 	for _, x := range []struct {
 		name string
