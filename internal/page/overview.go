@@ -36,6 +36,7 @@ type txRow struct {
 	Host      string // to look for
 	Place     string
 	Lead      string
+	Peers     string
 	Link      bool // on a site
 }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"btcsniff/analyze"
+	"btcsniff/record"
 )
 
 // load returns the range that r asks for and its summary, as far as anything was recorded.
@@ -212,7 +214,7 @@ func (s *site) peer(ctx context.Context, r *http.Request) (string, view, error) 
 		return "", view{}, failure{http.StatusBadRequest, "Which peer? Give its address, or the name that a proxy was asked for."}
 	case len(name) > 300:
 		return "", view{}, failure{http.StatusBadRequest, "That is too long for a peer's name."}
-	case strings.ContainsRune(name, 0) || strings.ToValidUTF8(name, "") != name:
+	case !plain(name):
 		return "", view{}, failure{http.StatusBadRequest, "That is no peer's name."}
 	}
 	list, more, err := s.cfg.DB.Connections(ctx, name)
@@ -225,7 +227,68 @@ func (s *site) peer(ctx context.Context, r *http.Request) (string, view, error) 
 	return "peer", view{Title: "Peer", Query: name, Body: peerBody{name, list, more}}, nil
 }
 
+// listBody is the body of a list of transactions.
+type listBody struct {
+	Rows         []txRow
+	Peer, Place  string
+	Since, Until string // as the form holds them
+	Older        string // link to what comes before; "": there is nothing
+	Empty        bool   // nothing was recorded
+}
+
+const listRows = 50 // on a page
+
 func (s *site) transactions(ctx context.Context, r *http.Request) (string, view, error) {
-	o, err := s.load(ctx, r)
-	return "transactions", view{Title: "Transactions", Body: o}, err
+	q := r.URL.Query()
+	e, err := s.cfg.DB.Extent(ctx)
+	if err != nil {
+		return "", view{}, err
+	}
+	body := listBody{Peer: strings.TrimSpace(q.Get("peer")), Place: strings.TrimSpace(q.Get("place")), Since: q.Get("since"), Until: q.Get("until"), Empty: e.First == 0 && e.Last == 0}
+	ask := analyze.ListQuery{Peer: body.Peer, Place: body.Place, Limit: listRows}
+	for _, x := range []struct {
+		text string
+		to   *record.Time
+	}{{body.Since, &ask.Since}, {body.Until, &ask.Until}} {
+		if x.text == "" {
+			continue
+		}
+		if *x.to, err = parseTime(x.text); err != nil {
+			return "", view{}, failure{http.StatusBadRequest, fmt.Sprintf("The time %q can't be read: want one as in 2026-11-22T10:00:00, in UTC.", clean(x.text))}
+		}
+	}
+	if ask.Since != 0 && ask.Until != 0 && ask.Until <= ask.Since {
+		return "", view{}, failure{http.StatusBadRequest, "The range of time ends before it begins."}
+	}
+	for _, text := range []string{body.Peer, body.Place} {
+		if len(text) > 300 || !plain(text) {
+			return "", view{}, failure{http.StatusBadRequest, "That is no peer's name, or no place."}
+		}
+	}
+	body.Since, body.Until = fieldTime(ask.Since), fieldTime(ask.Until)
+	list, err := s.cfg.DB.List(ctx, ask)
+	if err != nil {
+		return "", view{}, err
+	}
+	body.Rows = txRows(list, true)
+	if len(list) == listRows {
+		q.Set("until", list[len(list)-1].SeenAt.Std().Format("2006-01-02T15:04:05.000000"))
+		body.Older = "/transactions?" + q.Encode()
+	}
+	return "transactions", view{Title: "Transactions", Body: body}, nil
+}
+
+// plain says whether text can be asked for: no database takes NUL or what is no UTF-8.
+func plain(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+
+// txRows puts transactions in words; link makes them lead to their pages.
+func txRows(list []analyze.First, link bool) (rows []txRow) {
+	for _, f := range list {
+		lead := "–"
+		if f.Lead >= 0 {
+			lead = formatSpan(f.Lead)
+		}
+		rows = append(rows, txRow{Hash: f.Hash, FirstSeen: f.SeenAt, Peer: f.Peer, Host: analyze.PeerHost(f.Peer), Place: f.Place, Lead: lead, Peers: formatCount(f.Peers), Link: link})
+	}
+	return rows
 }

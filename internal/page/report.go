@@ -14,6 +14,8 @@ type Report struct {
 	Since, Until record.Time // of capture time; 0: no limit
 }
 
+const reportRows = 25 // transactions that are listed
+
 // WriteReport writes one page that needs no other file and no network. The same database and Report give the same bytes: the only times
 // in it are the capture's.
 func WriteReport(ctx context.Context, w io.Writer, db *analyze.DB, r Report) error {
@@ -39,6 +41,11 @@ func WriteReport(ctx context.Context, w io.Writer, db *analyze.DB, r Report) err
 			return err
 		}
 		body = newOverview(s)
+		list, err := db.List(ctx, analyze.ListQuery{Since: s.Since, Until: s.Until, Limit: reportRows})
+		if err != nil {
+			return err
+		}
+		body.Tx = txRows(list, false)
 	}
 	return render(w, t, "report", view{Title: "First seen: a report", Source: r.Source, Body: body})
 }

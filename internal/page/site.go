@@ -253,3 +253,11 @@ func parseTime(text string) (record.Time, error) {
 
 // formTime is a time for a form's field.
 func formTime(t record.Time) string { return t.Std().Format("2006-01-02T15:04:05") }
+
+// fieldTime is formTime to the millisecond, which is all that a form's field takes; "" for no time.
+func fieldTime(t record.Time) string {
+	if t == 0 {
+		return ""
+	}
+	return t.Std().Format("2006-01-02T15:04:05.000")
+}
