@@ -52,6 +52,9 @@ type Ledger struct {
 
 	Conns map[string]Class  `json:"connections"` // by transport
 	Made  map[string]uint64 `json:"records"`     // records made, by kind
+
+	// RecordsDropped is how many of Made a database that was away for too long had no room for; only in what is stored there.
+	RecordsDropped uint64 `json:"records_dropped,omitempty"`
 }
 
 // A Command counts the messages of one command.
@@ -128,7 +131,7 @@ func (l *Ledger) Add(o *Ledger) {
 		{&l.Proxy, o.Proxy}, {&l.NotBitcoin, o.NotBitcoin}, {&l.Skipped, o.Skipped}, {&l.Incomplete, o.Incomplete},
 		{&l.BadHeaders, o.BadHeaders}, {&l.Resyncs, o.Resyncs}, {&l.LostBytes, o.LostBytes}, {&l.Holes, o.Holes},
 		{&l.LateBytes, o.LateBytes}, {&l.KernelDropped, o.KernelDropped}, {&l.InterfaceDropped, o.InterfaceDropped},
-		{&l.EvictedConns, o.EvictedConns}, {&l.EvictedHolds, o.EvictedHolds},
+		{&l.EvictedConns, o.EvictedConns}, {&l.EvictedHolds, o.EvictedHolds}, {&l.RecordsDropped, o.RecordsDropped},
 		{&l.UnseenBytes, o.UnseenBytes}, {&l.EvictedMessages, o.EvictedMessages},
 	} {
 		*f.to += f.from
