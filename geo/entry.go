@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"btcsniff/record"
@@ -82,10 +83,16 @@ func country(v any) string {
 	return s
 }
 
-// text returns a name without surrounding space, cut where it is too long. A dash means that there is none.
+// text returns a name without control characters, surrounding space and what is no UTF-8, cut where it is too long. A dash means that
+// there is none.
 func text(v any) string {
 	s, _ := v.(string)
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, s))
 	for len(s) > maxText {
 		_, n := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-n]

@@ -101,6 +101,7 @@ func TestLayouts(t *testing.T) {
 		{"organisation without number", m{"as_name": "x"}, tor},
 		{"wrong types everywhere", m{"country": uint32(1), "city": []any{}, "location": "x", "traits": uint32(2), "asn": m{}}, tor},
 		{"no map", "DE", tor},
+		{"control characters and broken UTF-8", m{"city": "\x1b[2JK\x00\xff\u00f6ln\r\n"}, place(func(p *record.Place) { p.City = "[2JK\u00f6ln" })},
 		{"long name", m{"city": strings.Repeat("é", 150)}, place(func(p *record.Place) { p.City = strings.Repeat("é", 100) })},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
