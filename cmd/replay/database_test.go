@@ -25,6 +25,8 @@ var stories = []string{
 	"SELECT seen_at, conn, from_b, outbound, pos, protocol, user_agent FROM version",
 	"SELECT seen_at, conn, from_b, outbound, pos, index, address, port FROM addr",
 	"SELECT id, a_address, a_port, b_address, b_port, local_a, local_b, network, opened_at, closed_at, start, transport, a_bytes, b_bytes, a_messages, b_messages FROM connection",
+	"SELECT host, as_of, kind, country, city, latitude, longitude, time_zone, asn, organisation FROM place",
+	"SELECT conn, kind, place, as_of FROM peer_place",
 	"SELECT * FROM first_seen",
 }
 

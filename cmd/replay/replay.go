@@ -28,6 +28,11 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 	if err != nil {
 		return err
 	}
+	places, err := opt.Places()
+	if err != nil {
+		return err
+	}
+	defer places.Close()
 	watch, err := opt.Watch(time.Now, log)
 	if err != nil {
 		return err
@@ -75,6 +80,9 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 		for _, f := range st.Files {
 			log.Debug(fmt.Sprintf("file %s: %s packets", f.Path, count(f.Packets)))
 		}
+	}
+	if broken := places.Err(); broken != nil {
+		stuck = append(stuck, broken)
 	}
 	if ctx.Err() != nil {
 		err = nil // that is how following ends

@@ -32,6 +32,11 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	if err != nil {
 		return err
 	}
+	places, err := opt.Places() // the same
+	if err != nil {
+		return err
+	}
+	defer places.Close()
 	watch, err := opt.Watch(time.Now, log) // as root still, whose port it may be
 	if err != nil {
 		return err
@@ -87,12 +92,12 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 		sum.Local[i].Reason = cmp.Or(reason, sum.Local[i].Reason)
 	}
 	src.summarize(sum, res)
-	err = src.verdict(err, errKept, sum, outs)
+	err = src.verdict(err, errors.Join(errKept, places.Err()), sum, outs)
 	opt.Report(bar, log, sum)
 	return err
 }
 
-// verdict collects what went wrong: in the run, with the files that were kept, and else.
+// verdict collects what went wrong: in the run, with files (those that were kept, and databases of places), and else.
 func (s *source) verdict(run, kept error, sum *cli.Summary, outs []cli.Output) error {
 	more := s.lost()
 	if len(more) > 0 {

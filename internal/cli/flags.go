@@ -7,9 +7,11 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
+	"btcsniff/geo"
 	"btcsniff/internal/metrics"
 	"btcsniff/record"
 	"btcsniff/v2"
@@ -30,6 +32,7 @@ type Flags struct {
 	Memory      int64            // bytes; 0: the pipeline's default
 	Workers     int              // goroutines that decode
 	Metrics     string           // HOST:PORT for metrics and health; "": none
+	GeoIP       []string         // files of geographic databases
 	KeyLog      string           // file of v2 connections' session secrets; "": none
 	JSON        bool             // logs as JSON lines
 	Verbose     bool
@@ -73,6 +76,11 @@ func (f *Flags) Declare(fs *flag.FlagSet, local, sensor string) {
 		return metrics.CheckAddr(s)
 	})
 	fs.StringVar(&f.KeyLog, "v2-keys", "", "decrypt v2 (BIP 324) connections with the session secrets in `FILE`, which is read once, at the start")
+	fs.Func("geoip", "look up where peers are in the database `FILE` in MaxMind's format (.mmdb), of countries, cities or autonomous systems; may be given "+
+		"more than once; needs a database as sink", func(s string) error {
+		f.GeoIP = append(f.GeoIP, s)
+		return nil
+	})
 	fs.Func("log-format", "`FORMAT` of what is said on standard error: text or json; default text", func(s string) error {
 		f.JSON = s == "json"
 		if s != "json" && s != "text" {
@@ -111,6 +119,9 @@ func (f *Flags) Check() error {
 		seen[t.arg] = true
 		f.Targets = append(f.Targets, t)
 	}
+	if len(f.GeoIP) > 0 && !slices.ContainsFunc(f.Targets, Target.Stored) {
+		return UsageError{errors.New("--geoip has no use without a database, which alone keeps places: give it a --sink of postgres://... or FILE.duckdb, too")}
+	}
 	return nil
 }
 
@@ -129,6 +140,21 @@ func (f *Flags) Keys() (*v2.Keys, error) {
 		return nil, fmt.Errorf("--v2-keys %s: %w", f.KeyLog, err)
 	}
 	return keys, nil
+}
+
+// Places opens the geographic databases, if any are named, and has the targets look up in them where peers are. The caller closes them
+// after the outputs.
+func (f *Flags) Places() (*geo.DB, error) {
+	db, err := geo.Open(f.GeoIP...)
+	if err != nil {
+		return nil, fmt.Errorf("--geoip: %w", err)
+	}
+	if len(f.GeoIP) > 0 {
+		for i := range f.Targets {
+			f.Targets[i].where = db.Place
+		}
+	}
+	return db, nil
 }
 
 // NewFlagSet returns a set of flags that prints nothing by itself.

@@ -22,22 +22,22 @@ func parse(args string) (*Flags, error) {
 }
 
 func TestFlags(t *testing.T) {
-	duck := []Target{{"btcsniff.duckdb", toDuckDB, "btcsniff.duckdb", nil}}
+	duck := []Target{{Name: "btcsniff.duckdb", kind: toDuckDB, arg: "btcsniff.duckdb"}}
 	for _, tt := range []struct {
 		name, args string
 		want       Flags
 	}{
 		{"none", "", Flags{Workers: 1, Targets: duck}},
-		{"one or two dashes", "-sink null: --sink jsonl:-", Flags{Workers: 1, Targets: []Target{{"null:", toNull, "", nil}, {"jsonl:-", toJSON, "-", nil}}}},
+		{"one or two dashes", "-sink null: --sink jsonl:-", Flags{Workers: 1, Targets: []Target{{Name: "null:", kind: toNull, arg: ""}, {Name: "jsonl:-", kind: toJSON, arg: "-"}}}},
 		{"networks", "--network regtest --network F9BEB4D9", Flags{Workers: 1, Targets: duck, Networks: []record.Network{
 			{Name: "regtest", Magic: [4]byte{0xfa, 0xbf, 0xb5, 0xda}}, {Name: "mainnet", Magic: [4]byte{0xf9, 0xbe, 0xb4, 0xd9}},
 		}}},
 		{"local addresses", "--local 192.0.2.10 --local 198.51.100.7/24 --local ::ffff:192.0.2.11", Flags{Workers: 1, Targets: duck, Local: []netip.Prefix{
 			netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("192.0.2.11/32"),
 		}}},
-		{"the rest", "--sensor fra1 --memory 64M --log-format json -v --workers 3 --v2-keys k", Flags{Workers: 3, KeyLog: "k", Targets: duck, Sensor: "fra1", Memory: 64 << 20, JSON: true, Verbose: true}},
+		{"the rest", "--sensor fra1 --memory 64M --log-format json -v --workers 3 --v2-keys k --geoip a.mmdb --geoip b.mmdb", Flags{Workers: 3, KeyLog: "k", GeoIP: []string{"a.mmdb", "b.mmdb"}, Targets: duck, Sensor: "fra1", Memory: 64 << 20, JSON: true, Verbose: true}},
 		{"password", "--sink postgres://u:secret@192.0.2.1/db", Flags{
-			Workers: 1, Targets: []Target{{"postgres://u:xxxxx@192.0.2.1/db", toPostgres, "postgres://u:secret@192.0.2.1/db", nil}},
+			Workers: 1, Targets: []Target{{Name: "postgres://u:xxxxx@192.0.2.1/db", kind: toPostgres, arg: "postgres://u:secret@192.0.2.1/db"}},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -73,6 +73,7 @@ func TestUsageErrors(t *testing.T) {
 		{"too many workers", "--workers 65", "--workers 65: want a number from 1 to 64"},
 		{"log format", "--log-format xml", "want text or json"},
 		{"loud and quiet", "-v -q", "give one"},
+		{"places without a database", "--geoip a.mmdb --sink null: --sink jsonl:-", "--geoip has no use without a database"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := parse(tt.args)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"btcsniff/internal/metrics"
+	"btcsniff/record"
 	"btcsniff/sink"
 	"btcsniff/sink/duckdb"
 	"btcsniff/sink/postgres"
@@ -34,7 +35,8 @@ type Target struct {
 	kind targetKind
 	arg  string // the file or URL
 
-	meter *metrics.Meter // measures commits; nil: nobody asks
+	meter *metrics.Meter                 // measures commits; nil: nobody asks
+	where func(host string) record.Place // looks up where peers are; nil: the sink goes by what addresses tell
 }
 
 // ParseTarget reads the value of --sink. It opens nothing.
@@ -67,6 +69,11 @@ func (t Target) Open(ctx context.Context, stdout io.Writer, log *slog.Logger) (s
 	s, err := t.open(ctx, stdout, log)
 	if err != nil {
 		return nil, err
+	}
+	if l, ok := s.(interface {
+		Locate(where func(host string) record.Place)
+	}); ok && t.where != nil {
+		l.Locate(t.where)
 	}
 	return t.metered(s), nil
 }
