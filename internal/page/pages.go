@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -30,7 +31,7 @@ func (s *site) load(ctx context.Context, r *http.Request) (*overview, error) {
 		return nil, err
 	}
 	o := newOverview(sum)
-	o.Ranges, o.InSince, o.InUntil = links, formTime(sum.Since), formTime(sum.Until)
+	o.Ranges, o.InSince, o.InUntil = links, fieldTime(sum.Since), fieldTime(sum.Until)
 	return o, nil
 }
 
@@ -145,10 +146,10 @@ func sentences(in *analyze.Scene) (out []string) {
 		say("With latency taken off, %s was first.", clean(in.Announcers[v.Corrected].Peer))
 	}
 	if len(in.Announcers) > 1 {
-		say("The lead is %s with latency taken off, and may be off by %s: %s tied with it.", formatSpan(v.Lead), formatSpan(v.LeadError), plural(len(v.Ties), "peer is", "peers are"))
+		say("The lead is %s with latency taken off, and may be off by %s: %s tied with it.", formatSpan(v.Lead), formatSpan(v.LeadError), plural(len(v.Ties), "peer is", "peers are", "no peer is"))
 	}
 	c := in.Coverage
-	text := fmt.Sprintf("%s watched then, %s more could not be read.", plural(int(c.Watched), "peer was", "peers were"), formatCount(c.Unreadable))
+	text := fmt.Sprintf("%s watched then, %s could not be read.", plural(int(c.Watched), "peer was", "peers were", "no peer was"), plural(int(c.Unreadable), "more", "more", "none"))
 	if c.Blind > 0 {
 		text += fmt.Sprintf(" The sensor was blind for %s within a minute of it (%s).", formatSpan(c.Blind), clean(strings.Join(c.Reasons, ", ")))
 	}
@@ -167,8 +168,11 @@ func sentences(in *analyze.Scene) (out []string) {
 
 func chance(p float64) string { return fmt.Sprintf("%.0f %%", 100*p) }
 
-func plural(n int, one, many string) string {
-	if n == 1 {
+func plural(n int, one, many, none string) string {
+	switch n {
+	case 0:
+		return none
+	case 1:
 		return "1 " + one
 	}
 	return formatCount(n) + " " + many
@@ -236,7 +240,10 @@ type listBody struct {
 	Empty        bool   // nothing was recorded
 }
 
-const listRows = 50 // on a page
+const (
+	listRows = 50     // on a page
+	maxSkip  = 10_000 // transactions of one microsecond that are paged through
+)
 
 func (s *site) transactions(ctx context.Context, r *http.Request) (string, view, error) {
 	q := r.URL.Query()
@@ -245,7 +252,7 @@ func (s *site) transactions(ctx context.Context, r *http.Request) (string, view,
 		return "", view{}, err
 	}
 	body := listBody{Peer: strings.TrimSpace(q.Get("peer")), Place: strings.TrimSpace(q.Get("place")), Since: q.Get("since"), Until: q.Get("until"), Empty: e.First == 0 && e.Last == 0}
-	ask := analyze.ListQuery{Peer: body.Peer, Place: body.Place, Limit: listRows}
+	ask := analyze.ListQuery{Peer: body.Peer, Place: placeCode(body.Place), Limit: listRows}
 	for _, x := range []struct {
 		text string
 		to   *record.Time
@@ -265,16 +272,31 @@ func (s *site) transactions(ctx context.Context, r *http.Request) (string, view,
 			return "", view{}, failure{http.StatusBadRequest, "That is no peer's name, or no place."}
 		}
 	}
-	body.Since, body.Until = fieldTime(ask.Since), fieldTime(ask.Until)
+	skip := 0
+	if text := q.Get("skip"); text != "" {
+		if skip, err = strconv.Atoi(text); err != nil || skip < 0 || skip > maxSkip {
+			return "", view{}, failure{http.StatusBadRequest, "That page of the list can't be shown: give a time."}
+		}
+	}
+	ask.Limit += skip
 	list, err := s.cfg.DB.List(ctx, ask)
 	if err != nil {
 		return "", view{}, err
 	}
-	body.Rows = txRows(list, true)
-	if len(list) == listRows {
-		q.Set("until", list[len(list)-1].SeenAt.Std().Format("2006-01-02T15:04:05.000000"))
+	body.Rows = txRows(list[min(skip, len(list)):], true)
+	if len(list) == ask.Limit {
+		last := list[len(list)-1].SeenAt
+		same := 0 // as a message tells of many at once
+		for _, f := range list {
+			if f.SeenAt == last {
+				same++
+			}
+		}
+		q.Set("until", fieldTime(last+1))
+		q.Set("skip", strconv.Itoa(same))
 		body.Older = "/transactions?" + q.Encode()
 	}
+	body.Since, body.Until = fieldTime(ask.Since), fieldTime(ask.Until)
 	return "transactions", view{Title: "Transactions", Body: body}, nil
 }
 
@@ -291,4 +313,12 @@ func txRows(list []analyze.First, link bool) (rows []txRow) {
 		rows = append(rows, txRow{Hash: f.Hash, FirstSeen: f.SeenAt, Peer: f.Peer, Host: analyze.PeerHost(f.Peer), Place: f.Place, Lead: lead, Peers: formatCount(f.Peers), Link: link})
 	}
 	return rows
+}
+
+// placeCode is a place as the database has it.
+func placeCode(text string) string {
+	if len(text) == 2 {
+		return strings.ToUpper(text)
+	}
+	return strings.ToLower(text)
 }

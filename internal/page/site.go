@@ -251,13 +251,10 @@ func parseTime(text string) (record.Time, error) {
 	return 0, errors.New("no time")
 }
 
-// formTime is a time for a form's field.
-func formTime(t record.Time) string { return t.Std().Format("2006-01-02T15:04:05") }
-
-// fieldTime is formTime to the millisecond, which is all that a form's field takes; "" for no time.
+// fieldTime is a time for a form's field, and no more precise than it is; "" for none.
 func fieldTime(t record.Time) string {
 	if t == 0 {
 		return ""
 	}
-	return t.Std().Format("2006-01-02T15:04:05.000")
+	return t.Std().Format("2006-01-02 15:04:05.999999")
 }
