@@ -39,7 +39,8 @@ type Flags struct {
 	Quiet       bool
 	ShowVersion bool
 
-	sinks []string // as given
+	sinks []string  // as given
+	spool *spooling // nil: the command has no such flags
 }
 
 // Declare declares the shared flags, which fill in f. The defaults of --local and --sensor are the command's own, in words.
@@ -117,6 +118,7 @@ func (f *Flags) Check() error {
 			return UsageError{fmt.Errorf("--sink %s is given twice: give it once", t.Name)}
 		}
 		seen[t.arg] = true
+		t.spool = f.spool
 		f.Targets = append(f.Targets, t)
 	}
 	if len(f.GeoIP) > 0 && !slices.ContainsFunc(f.Targets, Target.Stored) {

@@ -43,7 +43,12 @@ type Output struct {
 func OpenOutputs(reading, writing context.Context, targets []Target, age time.Duration, stdout io.Writer, log *slog.Logger,
 	fail context.CancelCauseFunc) (outs []Output, err error) {
 	for _, t := range targets {
-		s, err := t.Open(reading, stdout, log)
+		var s sink.Sink
+		if t.spooled() {
+			s, err = t.openSpooled(reading, writing, log)
+		} else {
+			s, err = t.Open(reading, stdout, log)
+		}
 		if err != nil {
 			CloseOutputs(outs)
 			for _, o := range outs {
@@ -53,6 +58,7 @@ func OpenOutputs(reading, writing context.Context, targets []Target, age time.Du
 		}
 		outs = append(outs, Output{Target: t, Queue: sink.NewQueue(writing, s, t.QueueOptions(age, fail))})
 	}
+	warnOfLeft(targets, log)
 	return outs, nil
 }
 
@@ -98,6 +104,9 @@ func Summarize(st *capture.Stats, res *pipeline.Result, outs []Output, elapsed t
 	for _, o := range outs {
 		q := o.Queue.Stats()
 		k := SinkSummary{Name: o.Target.Name, Added: q.Added, Stored: q.Stored, Lost: q.Lost}
+		if d, ok := o.Queue.Deferred(); ok {
+			k.Waiting, k.Recovered = d.Records, d.Recovered
+		}
 		if o.Err != nil {
 			k.Problem = RedactErr(o.Err).Error()
 		}

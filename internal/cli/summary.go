@@ -72,11 +72,14 @@ type Problem struct {
 
 // A SinkSummary is one sink's.
 type SinkSummary struct {
-	Name    string `json:"sink"`
-	Added   uint64 `json:"added"`          // records
-	Stored  uint64 `json:"already_stored"` // records that an earlier run had stored
-	Lost    uint64 `json:"lost,omitempty"` // records made but not stored, because the sink failed
-	Problem string `json:"problem,omitempty"`
+	Name   string `json:"sink"`
+	Added  uint64 `json:"added"`          // records
+	Stored uint64 `json:"already_stored"` // records that an earlier run had stored
+	Lost   uint64 `json:"lost,omitempty"` // records made but not stored, because the sink failed or was away for too long
+	// Records that wait on disk for the next run, and that an earlier one had left there and are stored now.
+	Waiting   uint64 `json:"waiting,omitempty"`
+	Recovered uint64 `json:"recovered,omitempty"`
+	Problem   string `json:"problem,omitempty"`
 }
 
 // A LocalAddr is an address of the observed node.
@@ -191,8 +194,17 @@ func (k SinkSummary) String() string {
 	if k.Stored > 0 {
 		text += fmt.Sprintf("; %s stored already, by an earlier run", Plural(k.Stored, "record"))
 	}
-	if k.Problem != "" {
+	if k.Recovered > 0 {
+		text += fmt.Sprintf("; %s that an earlier run had kept on disk", Plural(k.Recovered, "record"))
+	}
+	if k.Waiting > 0 {
+		text += fmt.Sprintf("; %s kept on disk for the next run", Plural(k.Waiting, "record"))
+	}
+	switch {
+	case k.Problem != "" && (k.Lost > 0 || k.Waiting == 0):
 		text += fmt.Sprintf("; %s not stored, see the error below", Plural(k.Lost, "record"))
+	case k.Lost > 0:
+		text += fmt.Sprintf("; %s LOST while the database took none: see the table blind", Plural(k.Lost, "record"))
 	}
 	return text
 }

@@ -36,6 +36,7 @@ type Target struct {
 	arg  string // the file or URL
 
 	meter *metrics.Meter                 // measures commits; nil: nobody asks
+	spool *spooling                      // of a database's records while it is away; nil: they are not kept
 	where func(host string) record.Place // looks up where peers are; nil: the sink goes by what addresses tell
 }
 

@@ -35,6 +35,7 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	s, err := spool.Open(ctx, away{}, spool.Options{Dir: dir, Place: "the lab's database", Patience: 1})
 	if err != nil {
 		fmt.Println(err)

@@ -459,3 +459,59 @@ func (f *files) close() {
 		}
 	}
 }
+
+// An Other is a folder with records for some place.
+type Other struct {
+	Dir   string
+	Place string
+	Bytes int64
+}
+
+// Others returns the folders in dir that hold records for other places than these, unless another process is at work there.
+func Others(dir string, places []string) (list []Other) {
+	names, _ := filepath.Glob(filepath.Join(dir, "*", "*"+suffix)) // the pattern is a good one
+	for _, name := range names {
+		folder := filepath.Dir(name)
+		place, size, ok := peek(name)
+		if !ok || slices.Contains(places, place) || inUse(folder) {
+			continue
+		}
+		if n := len(list); n == 0 || list[n-1].Dir != folder {
+			list = append(list, Other{Dir: folder, Place: place})
+		}
+		list[len(list)-1].Bytes += size
+	}
+	return list
+}
+
+// peek returns which place a file's records are for.
+func peek(name string) (place string, size int64, ok bool) {
+	in, err := os.Open(name)
+	if err != nil {
+		return "", 0, false
+	}
+	defer in.Close()
+	head := make([]byte, fileHead)
+	if _, err := io.ReadFull(in, head); err != nil || string(head[:8]) != fileMagic {
+		return "", 0, false
+	}
+	b := make([]byte, binary.LittleEndian.Uint16(head[9:]))
+	if _, err := io.ReadFull(in, b); err != nil {
+		return "", 0, false
+	}
+	info, err := in.Stat()
+	if err != nil {
+		return "", 0, false
+	}
+	return string(b), info.Size(), true
+}
+
+// inUse says whether another process has locked the folder.
+func inUse(dir string) bool {
+	f, err := os.Open(dir)
+	if err != nil {
+		return true
+	}
+	defer f.Close() // and with it the lock
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
+}
