@@ -320,18 +320,26 @@ $$;
 -- closed before it go with them; sensors, captures, ledgers and batches stay, so that what was dropped is not stored again.
 CREATE FUNCTION drop_before(day date) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
+    parent text;
     part regclass;
+    parts regclass[];
     days text[] := '{}';
 BEGIN
-    FOR part IN
-        SELECT i.inhrelid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    -- What takes long first, as it locks no table.
+    DELETE FROM connection WHERE closed_at < day::timestamp AT TIME ZONE 'UTC';
+    parts := ARRAY(SELECT i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = ANY (SELECT to_regclass(p) FROM unnest(partitioned()) p)
-          AND c.relname ~ '_\d{8}$' AND right(c.relname, 8) < to_char(day, 'YYYYMMDD')
-    LOOP
+          AND c.relname ~ '_\d{8}$' AND right(c.relname, 8) < to_char(day, 'YYYYMMDD'));
+    IF cardinality(parts) > 0 THEN
+        FOREACH parent IN ARRAY partitioned() LOOP -- in the order in which writers use them, so that none waits in a circle
+            EXECUTE format('LOCK TABLE ONLY %I IN ACCESS EXCLUSIVE MODE', parent);
+        END LOOP;
+    END IF;
+    FOREACH part IN ARRAY parts LOOP
+        CONTINUE WHEN NOT EXISTS (SELECT FROM pg_class WHERE oid = part); -- another has dropped it meanwhile
         days := days || right(part::text, 8);
         EXECUTE format('DROP TABLE %s', part);
     END LOOP;
-    DELETE FROM connection WHERE closed_at < day::timestamp AT TIME ZONE 'UTC';
     RETURN (SELECT count(DISTINCT d) FROM unnest(days) d);
 END
 $$;

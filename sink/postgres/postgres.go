@@ -27,6 +27,8 @@ type Options struct {
 	// Patient waits also for what somebody must repair: a full disk, a password that changed, a table that is missing. Only what the
 	// database will never take is an error then, sink.ErrRefused. For a sink that has something better to do meanwhile than to fail.
 	Patient bool
+	// Upkeep, if not nil, has the database kept in order while the sink is open.
+	Upkeep *Upkeep
 }
 
 // A Sink stores records in a Postgres database. It implements sink.Sink, is used by one goroutine, and has one connection to the
@@ -37,7 +39,8 @@ type Sink struct {
 	target string // the database in words, without the password
 	writer int64  // random number of this run, in its batch rows
 	db     *pgx.Conn
-	ready  bool // the tables are up to date
+	ready  bool                                 // the tables are up to date
+	keeper *keeper                              // nil: there is no upkeep
 	sleep  func(context.Context, time.Duration) // between tries; a test's doesn't
 
 	captures map[*record.Capture]*capture
@@ -69,6 +72,7 @@ func Open(ctx context.Context, url string, opt Options) (*Sink, error) {
 		return nil, err
 	}
 	if err := s.Ready(ctx); err != nil {
+		s.keeper.close()
 		return nil, err
 	}
 	return s, nil
@@ -102,6 +106,9 @@ func New(url string, opt Options) (*Sink, error) {
 		captures: map[*record.Capture]*capture{}, days: map[int32]bool{}, tables: newTables(), doubt: map[[32]byte]struct{}{},
 	}
 	s.forget()
+	if opt.Upkeep != nil {
+		s.keeper = newKeeper(*opt.Upkeep, config)
+	}
 	return s, nil
 }
 
@@ -128,6 +135,7 @@ func (s *Sink) Database() string {
 
 // Close ends the connection. Everything written is stored by then.
 func (s *Sink) Close() error {
+	s.keeper.close()
 	s.drop()
 	return nil
 }

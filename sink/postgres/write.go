@@ -82,6 +82,7 @@ func (s *Sink) Write(ctx context.Context, b *record.Batch) (added uint64, err er
 	}
 	s.items.known.age()
 	s.conns.age()
+	s.keeper.wrote(b.Newest())
 	return added, nil
 }
 
