@@ -70,20 +70,25 @@ type Move struct {
 }
 
 // RefreshPlaces looks all peers up again and stores what is new, under the date of the locator's databases; rows of other dates stay.
-// "Before" is what the latest databases said that were built earlier. All is done in one transaction.
+// "Before" is what the latest databases of up to that date had said. All is done in one transaction.
 func (db *DB) RefreshPlaces(ctx context.Context, where Locator) (*Refreshed, error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("refresh places: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // does nothing after Commit; else the first error counts
-	r, fresh, err := db.lookUp(ctx, tx, where)
+	r, fresh, completed, err := db.lookUp(ctx, tx, where)
 	if err != nil {
 		return nil, fmt.Errorf("look peers up: %w", err)
 	}
 	for chunk := range slices.Chunk(fresh, placesAtOnce) {
-		if err := storePlaces(ctx, tx, chunk); err != nil {
+		if err := db.insertPlaces(ctx, tx, chunk); err != nil {
 			return nil, fmt.Errorf("store places: %w", err)
+		}
+	}
+	for chunk := range slices.Chunk(completed, placesAtOnce) {
+		if err := updatePlaces(ctx, tx, chunk); err != nil {
+			return nil, fmt.Errorf("complete places: %w", err)
 		}
 	}
 	if err := tx.Commit(); err != nil {
@@ -101,35 +106,36 @@ type hostPlace struct {
 	record.Place
 }
 
-// lookUp looks all hosts up and returns the rows to store.
-func (db *DB) lookUp(ctx context.Context, tx *sql.Tx, where Locator) (*Refreshed, []hostPlace, error) {
+// lookUp looks all hosts up and returns the rows to add, and those to replace.
+func (db *DB) lookUp(ctx context.Context, tx *sql.Tx, where Locator) (r *Refreshed, fresh, completed []hostPlace, err error) {
 	rows, err := tx.QueryContext(ctx, db.text("geo_hosts"), where.AsOf().String())
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer rows.Close()
-	r := &Refreshed{}
-	var fresh []hostPlace
+	r = &Refreshed{}
 	moves := map[Move]int{}
 	for rows.Next() {
 		h, err := scanHost(rows)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		r.Peers++
 		p := where.Place(h.host)
+		if p.AsOf == 0 && h.dated { // a place in a lab's network, which older databases had
+			p.AsOf = where.AsOf()
+		}
 		if h.stored && p.AsOf != 0 {
 			h.now.AsOf = p.AsOf
 			if p = merge(h.now, p); p != h.now {
-				fresh = append(fresh, hostPlace{h.host, p})
-				r.Completed++
+				completed = append(completed, hostPlace{h.host, p})
 			}
 		} else if p.Known() && (p.AsOf != 0 || !h.alone) {
 			fresh = append(fresh, hostPlace{h.host, p})
-			r.Added++
 		}
 		r.compare(h.before, p.Country, moves)
 	}
+	r.Added, r.Completed = len(fresh), len(completed)
 	for m, n := range moves {
 		m.Peers = n
 		r.Moves = append(r.Moves, m)
@@ -137,7 +143,7 @@ func (db *DB) lookUp(ctx context.Context, tx *sql.Tx, where Locator) (*Refreshed
 	slices.SortFunc(r.Moves, func(a, b Move) int {
 		return cmp.Or(cmp.Compare(b.Peers, a.Peers), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
 	})
-	return r, fresh, rows.Err()
+	return r, fresh, completed, rows.Err()
 }
 
 // compare counts a peer that was in one country and is in another. "" is none that is known.
@@ -163,6 +169,7 @@ func (r *Refreshed) compare(before, now string, moves map[Move]int) {
 type knownHost struct {
 	host   string
 	before string // country
+	dated  bool   // there is a row of the date, or of an earlier one
 	alone  bool   // there is a row without a date
 	stored bool   // there is a row of the date: now
 	now    record.Place
@@ -172,7 +179,7 @@ func scanHost(rows *sql.Rows) (h knownHost, err error) {
 	var kind string
 	var asn int64
 	var latitude, longitude sql.NullFloat64
-	err = rows.Scan(&h.host, &h.before, &h.alone, &h.stored, &kind, &h.now.Country, &h.now.City, &latitude, &longitude,
+	err = rows.Scan(&h.host, &h.before, &h.dated, &h.alone, &h.stored, &kind, &h.now.Country, &h.now.City, &latitude, &longitude,
 		&h.now.TimeZone, &asn, &h.now.Organisation)
 	h.now.Kind, h.now.ASN = record.PlaceKind(kind), uint32(asn)
 	if latitude.Valid && longitude.Valid {
@@ -199,46 +206,66 @@ func merge(stored, p record.Place) record.Place {
 	return m
 }
 
-// storePlaces stores rows, in place of rows of the same hosts and dates.
-func storePlaces(ctx context.Context, tx *sql.Tx, list []hostPlace) error {
-	var remove, insert strings.Builder
-	var hosts, values []any
-	remove.WriteString("DELETE FROM place WHERE as_of = CAST($1 AS timestamptz) AND host IN (")
-	insert.WriteString("INSERT INTO place (host, as_of, kind, country, city, latitude, longitude, time_zone, asn, organisation) VALUES ")
-	for i := range list {
-		h := &list[i]
-		if h.AsOf != 0 {
-			if hosts == nil {
-				hosts = append(hosts, h.AsOf.String())
-			} else {
-				remove.WriteString(", ")
-			}
-			hosts = append(hosts, h.host)
-			fmt.Fprintf(&remove, "$%d", len(hosts))
-		}
-		if i > 0 {
-			insert.WriteString(", ")
-		}
-		insert.WriteByte('(')
-		for k, v := range h.values() {
-			if k > 0 {
-				insert.WriteString(", ")
-			}
-			values = append(values, v)
-			fmt.Fprintf(&insert, "$%d", len(values))
-		}
-		insert.WriteByte(')')
+// placeColumns are the columns of place that databases fill, with their types.
+var placeColumns = []struct{ name, sqlType string }{
+	{"host", "text"}, {"as_of", "timestamptz"}, {"kind", "text"}, {"country", "text"}, {"city", "text"}, {"latitude", "float8"},
+	{"longitude", "float8"}, {"time_zone", "text"}, {"asn", "bigint"}, {"organisation", "text"},
+}
+
+// columnNames are the placeColumns with commas between.
+func columnNames() string {
+	var names []string
+	for _, c := range placeColumns {
+		names = append(names, c.name)
 	}
-	if hosts != nil {
-		if _, err := tx.ExecContext(ctx, remove.String()+")", hosts...); err != nil {
-			return err
-		}
+	return strings.Join(names, ", ")
+}
+
+// insertPlaces adds rows. One that another process has added meanwhile stays.
+func (db *DB) insertPlaces(ctx context.Context, tx *sql.Tx, list []hostPlace) error {
+	text, args := placeValues(list)
+	text = "INSERT INTO place (" + columnNames() + ") " + text
+	if db.Dialect == Postgres { // in DuckDB there is no other process
+		text += " ON CONFLICT DO NOTHING"
 	}
-	_, err := tx.ExecContext(ctx, insert.String(), values...)
+	_, err := tx.ExecContext(ctx, text, args...)
 	return err
 }
 
-// values are the columns of the row.
+// updatePlaces replaces what rows of the same hosts and dates say.
+func updatePlaces(ctx context.Context, tx *sql.Tx, list []hostPlace) error {
+	text, args := placeValues(list)
+	var set []string
+	for _, c := range placeColumns[2:] {
+		set = append(set, c.name+" = v."+c.name)
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE place SET "+strings.Join(set, ", ")+" FROM ("+text+") v ("+columnNames()+
+		") WHERE place.host = v.host AND place.as_of = v.as_of", args...)
+	return err
+}
+
+// placeValues returns rows as a list of VALUES, with its arguments.
+func placeValues(list []hostPlace) (text string, args []any) {
+	var b strings.Builder
+	for i := range list {
+		if i == 0 {
+			b.WriteString("VALUES (")
+		} else {
+			b.WriteString(", (")
+		}
+		for k, v := range list[i].values() {
+			if k > 0 {
+				b.WriteString(", ")
+			}
+			args = append(args, v)
+			fmt.Fprintf(&b, "CAST($%d AS %s)", len(args), placeColumns[k].sqlType)
+		}
+		b.WriteByte(')')
+	}
+	return b.String(), args
+}
+
+// values are the row's, in the order of placeColumns.
 func (h *hostPlace) values() []any {
 	row := []any{h.host, nil, string(h.Kind), orNull(h.Country), orNull(h.City), nil, nil, orNull(h.TimeZone), nil, orNull(h.Organisation)}
 	if h.AsOf != 0 {

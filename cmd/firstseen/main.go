@@ -43,6 +43,7 @@ func commands() []command {
 		crossingsCommand,
 		nodesCommand,
 		reportCommand,
+		geoCommand,
 		serveCommand,
 	}
 }
