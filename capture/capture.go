@@ -54,6 +54,16 @@ type Drops struct {
 	Interface uint64
 }
 
+// A Blind is a time in which one capture of a source could not see, or not everything: see record.Blind. Of one that goes on, there may
+// be more of the same capture, reason and From later.
+type Blind struct {
+	Capture  int // index into Source.Captures
+	Reason   string
+	From, To int64  // by the clock that times packets, in nanoseconds since the Unix epoch
+	Packets  uint64 // that are missing; 0 if that is not known
+	Open     bool   // it goes on
+}
+
 // FileStats says what was read of one file.
 type FileStats struct {
 	Path        string

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"btcsniff/capture"
+	"btcsniff/record"
 )
 
 // An opener opens an interface, again and again if need be.
@@ -68,9 +69,13 @@ type port struct {
 	kernel   uint32    // the handle's counters at that time
 	iface    uint32
 	downFrom time.Time // when the interface went down; zero if it is up
+	seen     time.Time // when it was last found up
 
 	mu    sync.Mutex
-	stats InterfaceStats // guarded by mu
+	stats InterfaceStats  // guarded by mu, with what follows
+	blind []capture.Blind // that nobody has asked for yet
+	drops [2]blindness    // by the kernel, by the interface
+	gone  blindness
 
 	// Used by Next alone; err once over is true.
 	block *block // being returned
@@ -107,8 +112,10 @@ func newPort(cfg *Config, s opener, h handle, wake chan struct{}) *port {
 		cfg: cfg, source: s, wake: wake,
 		full: make(chan *block, maxBlocks), free: make(chan *block, maxBlocks),
 		stopping: make(chan struct{}), quit: make(chan struct{}),
-		looked: time.Now(),
+		looked: time.Now(), drops: [2]blindness{{reason: record.KernelDrops}, {reason: record.InterfaceDrops}},
+		gone: blindness{reason: record.InterfaceDown},
 	}
+	p.seen = p.looked
 	p.use(h)
 	p.stats.Name = s.String()
 	return p
@@ -142,10 +149,18 @@ func (p *port) end() {
 	p.hand()
 	if !p.downFrom.IsZero() {
 		p.mu.Lock()
-		p.stats.Away += time.Since(p.downFrom)
+		now := time.Now()
+		p.stats.Away += now.Sub(p.downFrom)
 		p.stats.Err = p.err
+		p.sees(&p.gone, true, 0, p.seen, now)
+		p.sees(&p.gone, false, 0, p.seen, now)
 		p.mu.Unlock()
 	}
+	p.mu.Lock()
+	for i := range p.drops {
+		p.sees(&p.drops[i], false, 0, p.looked, p.looked)
+	}
+	p.mu.Unlock()
 	close(p.full)
 	p.nudge()
 }
@@ -249,6 +264,7 @@ func (p *port) nudge() {
 
 // count adds what the handle counted to the stats.
 func (p *port) count(now time.Time) {
+	before := p.looked
 	p.looked = now
 	kernel, iface, ok := p.handle.drops()
 	p.mu.Lock()
@@ -256,6 +272,9 @@ func (p *port) count(now time.Time) {
 	p.stats.Packets += p.packets
 	p.packets = 0
 	if ok {
+		for i, n := range []uint64{uint64(kernel - p.kernel), uint64(iface - p.iface)} {
+			p.sees(&p.drops[i], n > 0, n, before, now)
+		}
 		p.stats.Dropped += uint64(kernel - p.kernel)
 		p.stats.IfDropped += uint64(iface - p.iface)
 		p.kernel, p.iface = kernel, iface
@@ -280,6 +299,9 @@ func (p *port) watch(now time.Time) error {
 }
 
 func (p *port) down(now time.Time, err error) {
+	p.mu.Lock()
+	p.sees(&p.gone, true, 0, p.seen, now)
+	p.mu.Unlock()
 	if !p.downFrom.IsZero() {
 		return
 	}
@@ -292,6 +314,7 @@ func (p *port) down(now time.Time, err error) {
 }
 
 func (p *port) back(now time.Time) {
+	p.seen = now
 	if p.downFrom.IsZero() {
 		return
 	}
@@ -300,6 +323,8 @@ func (p *port) back(now time.Time) {
 	p.mu.Lock()
 	p.stats.Away += away
 	p.stats.Down = false
+	p.sees(&p.gone, true, 0, now, now)
+	p.sees(&p.gone, false, 0, now, now)
 	p.mu.Unlock()
 	p.cfg.Changed(Change{Interface: p.source.String(), At: now, Away: away})
 }
@@ -338,6 +363,7 @@ func (p *port) reopen(err error) bool {
 			p.cfg.Changed(Change{Interface: p.source.String(), Down: true, At: time.Now(), Err: err, Lost: true})
 			return false
 		}
+		p.down(time.Now(), nil)
 		wait = min(2*wait, lastWait)
 	}
 }

@@ -77,6 +77,7 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	res, err := pipeline.Run(reading, src, pipeline.Config{
 		Sensor: opt.Sensor, Networks: opt.Networks, Local: local, LocalWithin: localWithin, V2Keys: keys,
 		Memory: opt.Memory, Workers: opt.Workers, Outputs: cli.Queues(outs), Monitor: &watch.Monitor,
+		Blind: src.Blind,
 	})
 	errKept := src.finish()
 	cli.CloseOutputs(outs)

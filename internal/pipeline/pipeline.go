@@ -35,6 +35,10 @@ type Config struct {
 
 	Monitor *Monitor // shows other goroutines how far the run has come; nil: nobody asks
 
+	// Blind returns what became known, since it was last called, of times in which the source's captures could not see; nil: there are
+	// none.
+	Blind func() []capture.Blind
+
 	// Finished returns the files of the source that were read to their end since it was last called; nil: nobody asks.
 	// Stored is called with each of them once the records of all its packets are stored in every output, and
 	// nothing that began in it is waited for any more; by any goroutine.
@@ -102,6 +106,7 @@ type run struct {
 	team   team
 	tracks []*track // by index of capture; nil before its first packet
 	files  finishing
+	unseen []capture.Blind // of captures that had no packet yet
 }
 
 func (r *run) read(ctx context.Context) error {
@@ -127,6 +132,7 @@ func (r *run) packet(p *capture.Packet) {
 		r.beat(record.FromNanos(p.Time))
 		r.release(p.Time)
 		r.show()
+		r.blind()
 		return
 	}
 	for p.Capture >= len(r.tracks) {
@@ -139,6 +145,7 @@ func (r *run) packet(p *capture.Packet) {
 	}
 	if t.packet(p, r.team) {
 		r.show()
+		r.blind()
 	}
 	r.release(p.Time)
 }
@@ -161,6 +168,7 @@ func (r *run) finish(all bool) *Result {
 			files[f.Capture] = append(files[f.Capture], rec)
 		}
 	}
+	r.blind()
 	tracks := r.started()
 	r.team.close(tracks)
 	for _, t := range tracks {
