@@ -42,6 +42,7 @@ func commands() []command {
 		listCommand,
 		crossingsCommand,
 		nodesCommand,
+		exportCommand,
 		reportCommand,
 		geoCommand,
 		serveCommand,
