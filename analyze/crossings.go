@@ -12,7 +12,7 @@ import (
 // Bounds of a search for crossings, so that what hostile peers make up costs bounded time and memory.
 const (
 	MaxHops      = 10      // spends from one end of a chain to the other
-	maxChains    = 100_000 // chains that are followed further, from each number of spends
+	MaxChains    = 100_000 // chains that are followed further, from each number of spends
 	maxCrossings = 1_000   // in one answer
 	maxSpends    = 100_000 // that are looked at to explain the crossings of one answer
 )
@@ -30,6 +30,7 @@ type CrossingQuery struct {
 	AllPlaces    bool        // "" means any known place, as tor and private are, and not just any country
 	MinValue     int64       // satoshi that can have crossed, at least
 	Hops         int         // spends from the first transaction to the last, at most; 0: 1, the most is MaxHops
+	Chains       int         // chains that are followed further from each number of spends, at most; 0 or above: MaxChains
 	Limit        int         // crossings that are returned, at most; 0 or above: 1,000
 }
 
@@ -79,7 +80,11 @@ func (q *CrossingQuery) args() []any {
 	if q.Until != 0 {
 		until = q.Until.Std()
 	}
-	return []any{since, until, q.From, q.To, q.MinValue, min(max(q.Hops, 1), MaxHops), int64(maxChains), q.AllPlaces}
+	chains := int64(q.Chains)
+	if chains <= 0 || chains > MaxChains {
+		chains = MaxChains
+	}
+	return []any{since, until, q.From, q.To, q.MinValue, min(max(q.Hops, 1), MaxHops), chains, q.AllPlaces}
 }
 
 // Crossings returns crossings, those with the newest last transaction first, and what the answer rests on.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -239,4 +241,119 @@ func (c *chain) filters(t *testing.T, db *analyze.DB) {
 			t.Errorf("%s: %d crossings, basis %+v, want %d", tt.name, len(got), basis, tt.want)
 		}
 	}
+}
+
+// TestCrossingsHostile follows what a hostile peer makes up: layers of transactions of which each spends from all of the layer before,
+// so that the number of paths grows with a power of the number of layers. Two chains with the same ends are followed as one.
+func TestCrossingsHostile(t *testing.T) {
+	const layers, width = 9, 12
+	p := newPayments(map[string]string{peerNL: "NL", peerDE: "DE"})
+	p.Step = 100 * time.Microsecond
+	var before []*pcaptest.Tx
+	for layer := range layers {
+		var these []*pcaptest.Tx
+		for i := range width {
+			inputs := []wire.OutPoint{elsewhere(uint32(layer*width + i))}
+			for _, tx := range before {
+				inputs = append(inputs, out(tx, uint32(i)))
+			}
+			outputs := make([]payment, width)
+			for n := range outputs {
+				outputs[n] = payment{1000, byte(n), 'w'}
+			}
+			tx := newTx(uint32(layer*width+i), inputs, outputs...)
+			p.send([]string{peerNL, peerDE}[(layer+i)%2], tx)
+			these = append(these, tx)
+		}
+		before = these
+	}
+	databases := testDatabases(t)
+	all := readTold(t, p.store(t, databases...))
+	want := all.crossings(p.places, analyze.MaxHops)
+	var some []string
+	for _, d := range databases {
+		db := d.open(t, false)
+		got, basis, err := db.Crossings(t.Context(), analyze.CrossingQuery{Hops: analyze.MaxHops})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(want) < 1000 || basis.Crossings != int64(len(want)) || len(got) != 1000 || basis.Capped {
+			t.Errorf("%s: %d crossings, basis %+v, want %d, of which 1000 are listed", d.name, len(got), basis, len(want))
+		}
+		got, basis, err = db.Crossings(t.Context(), analyze.CrossingQuery{Hops: analyze.MaxHops, Chains: 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := asLines(got)
+		if !basis.Capped || basis.Crossings >= int64(len(want)) || slices.ContainsFunc(lines, func(l string) bool { return !slices.Contains(want, l) }) {
+			t.Errorf("%s, 20 chains: %d crossings, basis %+v, want some of %d, and to be told so", d.name, len(got), basis, len(want))
+		}
+		if some == nil {
+			some = lines
+		}
+		if diff := cmp.Diff(some, lines); diff != "" {
+			t.Errorf("%s differs from %s (-want +got):\n%s", d.name, databases[0].name, diff)
+		}
+	}
+}
+
+// TestCrossingsRecorded compares both databases with the computation on JSON lines, for a recording of real nodes, and both with what the lab
+// that recorded it knows: where each transaction entered the network.
+func TestCrossingsRecorded(t *testing.T) {
+	databases := testDatabases(t)
+	all := readTold(t, replayInto(t, "../../testdata/pcaps/long/capture.pcap", databases...))
+	places := map[string]string{
+		"192.0.2.21": "NL", "198.51.100.22": "DE", "198.51.100.33": "US", "203.0.113.44": "JP", "203.0.113.55": "BR",
+	}
+	truth := readOrigins(t, "../../testdata/pcaps/long/sidecar.json")
+	for _, d := range databases {
+		d.setPlaces(t, places)
+		db := d.open(t, false)
+		for _, hops := range []int{1, 4} {
+			got, _, err := db.Crossings(t.Context(), analyze.CrossingQuery{Hops: hops})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(all.crossings(places, hops), asLines(got)); diff != "" {
+				t.Errorf("%s, %d hops: crossings differ (-want +got):\n%s", d.name, hops, diff)
+			}
+			if hops > 1 {
+				continue
+			}
+			// Nodes announce at random moments: not every crossing found is true, nor every true one found.
+			right := 0
+			for _, c := range got {
+				if truth[c.From.TxID] == c.From.Place && truth[c.To.TxID] == c.To.Place {
+					right++
+				}
+			}
+			t.Logf("%s: %d crossings, of which %d have both true origins", d.name, len(got), right)
+			if len(got) < 10 || right*2 < len(got) {
+				t.Errorf("%s: %d crossings, of which %d have both true origins, want at least 10, and half of them", d.name, len(got), right)
+			}
+		}
+	}
+}
+
+// readOrigins reads at which country's node each transaction of a lab entered the network.
+func readOrigins(t *testing.T, path string) map[string]string {
+	t.Helper()
+	var lab struct {
+		Transactions []struct {
+			TxID    string
+			Country string `json:"origin_country_label"`
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &lab); err != nil {
+		t.Fatal(err)
+	}
+	origins := map[string]string{}
+	for _, tx := range lab.Transactions {
+		origins[tx.TxID] = tx.Country
+	}
+	return origins
 }
