@@ -21,6 +21,7 @@ type options struct {
 func newFlags(opt *options) *flag.FlagSet {
 	fs := cli.NewFlagSet("replay")
 	opt.Declare(fs, "worked out from the traffic and said in the summary", "the capture's name")
+	opt.DeclareRetain(fs)
 	fs.BoolVar(&opt.follow, "follow", false, "go on with folders that tcpdump or dumpcap rotates files into, and with files that grow, until SIGINT or SIGTERM")
 	fs.BoolVar(&opt.remove, "rm", false, "delete each file once its records are committed; needs a database as sink")
 	fs.BoolVar(&opt.verify, "verify", false, "store nothing, but compare with what tshark finds in the same captures, and print who found what")
@@ -58,6 +59,8 @@ func (opt *options) check() error {
 	switch {
 	case opt.follow && stdin:
 		return errors.New("standard input can't be followed, and is read as it comes anyway: leave out --follow")
+	case opt.Retains() && !opt.follow:
+		return errors.New("--retain is for runs that go on for long: give it --follow, too, or call drop_before(date) in the database")
 	case opt.remove && stdin:
 		return errors.New("--rm can't delete standard input: leave out one of them")
 	case opt.remove && !slices.ContainsFunc(opt.Targets, cli.Target.Stored):

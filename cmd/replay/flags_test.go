@@ -51,6 +51,8 @@ func TestUsageErrors(t *testing.T) {
 		{"no path", "-q", "no capture given: name files or directories"},
 		{"unknown flag", "--frob a", "-frob"},
 		{"following standard input", "--follow -", "standard input can't be followed"},
+		{"dropping days in passing", "--retain 90d --sink postgres://u@192.0.2.1/db a", "--retain is for runs that go on for long"},
+		{"dropping days of a file", "--follow --retain 90d a", "--retain is about Postgres databases"},
 		{"deleting standard input", "--rm a -", "--rm can't delete standard input"},
 		{"deleting what is only counted", "--rm --sink null: a", "--rm without a database"},
 		{"deleting what goes to a pipe", "--rm --sink jsonl:- a", "--rm without a database"},

@@ -33,6 +33,9 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 		return err
 	}
 	defer places.Close()
+	if opt.follow {
+		opt.Order()
+	}
 	watch, err := opt.Watch(time.Now, log)
 	if err != nil {
 		return err

@@ -48,6 +48,7 @@ func newFlags(opt *options) *flag.FlagSet {
 	fs.BoolVar(&opt.immediate, "immediate", false, "have the kernel hand over each packet at once; otherwise it gathers them for up to 0.1 s, which costs less "+
 		"and makes records late, but not their times wrong")
 	opt.DeclareSpool(fs)
+	opt.DeclareRetain(fs)
 	fs.BoolVar(&opt.list, "D", false, "list the interfaces and exit")
 	opt.Declare(fs, "the addresses of the interfaces; if they have none, worked out from the traffic", "the host name")
 	return fs

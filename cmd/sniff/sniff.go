@@ -37,6 +37,7 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 		return err
 	}
 	defer places.Close()
+	opt.Order()
 	watch, err := opt.Watch(time.Now, log) // as root still, whose port it may be
 	if err != nil {
 		return err

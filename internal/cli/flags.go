@@ -41,6 +41,7 @@ type Flags struct {
 
 	sinks []string  // as given
 	spool *spooling // nil: the command has no such flags
+	order *order    // nil: the command has no --retain
 }
 
 // Declare declares the shared flags, which fill in f. The defaults of --local and --sensor are the command's own, in words.
@@ -124,7 +125,7 @@ func (f *Flags) Check() error {
 	if len(f.GeoIP) > 0 && !slices.ContainsFunc(f.Targets, Target.Stored) {
 		return UsageError{errors.New("--geoip has no use without a database, which alone keeps places: give it a --sink of postgres://... or FILE.duckdb, too")}
 	}
-	return nil
+	return f.checkRetain()
 }
 
 // Keys reads the key log, if one is named.

@@ -47,7 +47,7 @@ func (t *Target) spooled() bool { return t.kind == toPostgres && t.spool != nil 
 func (t *Target) openSpooled(reading, writing context.Context, log *slog.Logger) (sink.Sink, error) {
 	var s *spool.Sink
 	to, err := postgres.New(t.arg, postgres.Options{
-		Patient: true,
+		Patient: true, Upkeep: t.upkeep(log),
 		Waiting: func(err error, wait time.Duration) {
 			log.Debug(fmt.Sprintf("%v; trying again in %v", RedactErr(err), wait))
 			s.Waiting(RedactErr(err), wait)

@@ -36,6 +36,7 @@ type Target struct {
 	arg  string // the file or URL
 
 	meter *metrics.Meter                 // measures commits; nil: nobody asks
+	order *order                         // of a database during a long run; nil: it is left alone
 	spool *spooling                      // of a database's records while it is away; nil: they are not kept
 	where func(host string) record.Place // looks up where peers are; nil: the sink goes by what addresses tell
 }
@@ -82,7 +83,7 @@ func (t Target) Open(ctx context.Context, stdout io.Writer, log *slog.Logger) (s
 func (t Target) open(ctx context.Context, stdout io.Writer, log *slog.Logger) (sink.Sink, error) {
 	switch t.kind {
 	case toPostgres:
-		return postgres.Open(ctx, t.arg, postgres.Options{Waiting: func(err error, wait time.Duration) {
+		return postgres.Open(ctx, t.arg, postgres.Options{Upkeep: t.upkeep(log), Waiting: func(err error, wait time.Duration) {
 			log.Warn(fmt.Sprintf("%v; trying again in %v", RedactErr(err), wait))
 		}})
 	case toDuckDB:

@@ -72,7 +72,6 @@ func Open(ctx context.Context, url string, opt Options) (*Sink, error) {
 		return nil, err
 	}
 	if err := s.Ready(ctx); err != nil {
-		s.keeper.close()
 		return nil, err
 	}
 	return s, nil

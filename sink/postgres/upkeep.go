@@ -38,18 +38,18 @@ const lockWait = "800ms"
 type keeper struct {
 	up     Upkeep
 	config *pgx.ConnConfig
-	newest atomic.Int64  // capture time of the newest record written, in microseconds
-	day    int32         // of newest; used by the sink's goroutine alone
-	wake   chan struct{} // a day has begun; a token is enough for all
+	newest atomic.Int64    // capture time of the newest record written, in microseconds
+	day    int32           // of newest; used by the sink's goroutine alone
+	wake   chan struct{}   // a day has begun; a token is enough for all
+	ctx    context.Context // ends when the sink is closed
 	stop   context.CancelFunc
 	wait   sync.WaitGroup
 }
 
 func newKeeper(up Upkeep, config *pgx.ConnConfig) *keeper {
 	ctx, stop := context.WithCancel(context.Background())
-	k := &keeper{up: up, config: config, day: -1, wake: make(chan struct{}, 1), stop: stop}
+	k := &keeper{up: up, config: config, day: -1, wake: make(chan struct{}, 1), ctx: ctx, stop: stop}
 	k.up.Again = cmp.Or(up.Again, time.Minute)
-	k.wait.Go(func() { k.run(ctx) })
 	return k
 }
 
@@ -60,6 +60,9 @@ func (k *keeper) wrote(newest record.Time) {
 	}
 	k.newest.Store(int64(newest))
 	if day := dayOf(newest); day != k.day {
+		if k.day < 0 {
+			k.wait.Go(func() { k.run(k.ctx) })
+		}
 		k.day = day
 		select {
 		case k.wake <- struct{}{}:
