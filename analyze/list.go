@@ -108,7 +108,7 @@ func (s slice) cut(length time.Duration, all Extent, oldest bool) slice {
 func (db *DB) listSlice(ctx context.Context, q *ListQuery, part slice, n int) (list []First, err error) {
 	page := n
 	if q.MinLead > 0 {
-		page = max(page, 100) // some of them will be left out
+		page = max(page, defaultLimit) // some of them will be left out
 	}
 	for skip := 0; ; skip += page {
 		found, err := db.listPage(ctx, q, part, page, skip)

@@ -17,7 +17,7 @@ first AS MATERIALIZED (
     SELECT DISTINCT ON (hash) hash, seen_at, conn FROM named ORDER BY hash, seen_at, conn)
 SELECT encode(f.hash, 'hex') AS hash, f.seen_at AS first_seen, s.name AS sensor, k.network, k.peer_address, k.peer_port, k.peer_name,
        p.place, p.country, p.asn, p.organisation, f.conn
-FROM first f
+FROM (SELECT * FROM first ORDER BY CASE WHEN $7::boolean THEN seen_at END, seen_at DESC, hash OFFSET 0) f -- so that few are looked at
      JOIN connection k ON k.id = f.conn
      JOIN capture c ON c.id = k.capture
      JOIN sensor s ON s.id = c.sensor
@@ -25,10 +25,10 @@ FROM first f
 WHERE ($3::text = '' OR k.peer_address = $3 OR k.peer_name = $3 OR starts_with(k.peer_name, $3 || ':')
        OR $3 = CASE WHEN k.peer_address LIKE '%:%' THEN '[' || k.peer_address || ']' ELSE k.peer_address END || ':' || k.peer_port::text)
   AND ($4::text = '' OR p.place = $4)
-  AND NOT EXISTS ( -- an earlier sighting, by whatever name
-      SELECT FROM item i
-      WHERE i.hash IN (SELECT f.hash UNION ALL SELECT t.wtxid FROM tx t WHERE t.txid = f.hash)
-        AND i.type IN (1, 5, 1073741825) AND i.first_seen < f.seen_at)
-  AND NOT EXISTS (SELECT FROM tx t WHERE t.txid = f.hash AND NOT t.outbound AND t.seen_at < f.seen_at)
+  -- No earlier sighting, by whatever name. Not as NOT EXISTS, so that each is looked up through an index.
+  AND coalesce((SELECT min(i.first_seen) FROM item i WHERE i.hash = f.hash AND i.type IN (1, 5, 1073741825)) >= f.seen_at, true)
+  AND coalesce((SELECT min(i.first_seen) FROM tx t JOIN item i ON i.hash = t.wtxid
+                WHERE t.txid = f.hash AND i.type IN (1, 5, 1073741825)) >= f.seen_at, true)
+  AND coalesce((SELECT min(t.seen_at) FROM tx t WHERE t.txid = f.hash AND NOT t.outbound) >= f.seen_at, true)
 ORDER BY CASE WHEN $7::boolean THEN f.seen_at END, f.seen_at DESC, f.hash
 LIMIT $5::bigint OFFSET $8::bigint

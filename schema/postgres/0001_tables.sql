@@ -123,7 +123,7 @@ CREATE TABLE item (
     UNIQUE (hash, type, day)
 ) PARTITION BY RANGE (day);
 CREATE INDEX item_hex ON item USING hash (encode(hash, 'hex'));
-CREATE INDEX item_first_seen ON item USING brin (first_seen) WITH (pages_per_range = 16); -- items come nearly in order of time
+CREATE INDEX item_first_seen ON item USING brin (first_seen) WITH (pages_per_range = 16, autosummarize = on); -- items come nearly in order of time
 CREATE INDEX item_block ON item (first_seen) WHERE type IN (2, 3, 4, 1073741826); -- blocks, which are few among them
 
 -- The inv messages of one batch and minute, packed: 4 to 5 bytes an announcement where rows would take 80. A chunk has at most
