@@ -3,8 +3,12 @@
 --
 --   psql -d btcsniff -f deploy/postgres-narrow.sql
 --
--- Before a new version that changes the tables (it says so), and before drop_before: GRANT btcsniff_owner TO btcsniff;
--- ALTER ROLE btcsniff SET role = btcsniff_owner; and afterwards ALTER ROLE btcsniff RESET role; and this file again.
+-- With --retain it has to drop old days, and nothing else; this allows that:
+--
+--   psql -d btcsniff -v retain=yes -f deploy/postgres-narrow.sql
+--
+-- Before a new version that changes the tables (it says so): GRANT btcsniff_owner TO btcsniff; ALTER ROLE btcsniff SET role =
+-- btcsniff_owner; and afterwards ALTER ROLE btcsniff RESET role; and this file again.
 \set ON_ERROR_STOP on
 BEGIN;
 DO $$
@@ -23,8 +27,12 @@ GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA btcsniff TO btcsniff;
 ALTER DEFAULT PRIVILEGES FOR ROLE btcsniff_owner IN SCHEMA btcsniff GRANT SELECT, INSERT, UPDATE ON TABLES TO btcsniff;
 ALTER DEFAULT PRIVILEGES FOR ROLE btcsniff_owner IN SCHEMA btcsniff GRANT SELECT ON TABLES TO btcsniff_reader;
 
--- Each day's partitions are made by the owner, and by it alone.
+-- Each day's partitions are made, and dropped, by the owner, and by it alone.
 ALTER FUNCTION btcsniff.add_day(date) SECURITY DEFINER SET search_path = btcsniff, pg_temp;
+ALTER FUNCTION btcsniff.drop_before(date) SECURITY DEFINER SET search_path = btcsniff, pg_temp;
 REVOKE ALL ON FUNCTION btcsniff.add_day(date), btcsniff.drop_before(date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION btcsniff.add_day(date) TO btcsniff;
+\if :{?retain}
+GRANT EXECUTE ON FUNCTION btcsniff.drop_before(date) TO btcsniff;
+\endif
 COMMIT;
