@@ -18,7 +18,7 @@ var files embed.FS
 // parse returns the templates.
 func parse() (*template.Template, error) {
 	t, err := template.New("").Funcs(template.FuncMap{
-		"clean": clean, "short": short, "time": formatTime, "second": formatSecond, "count": formatCount, "bytes": formatBytes, "span": formatSpan,
+		"clean": clean, "short": short, "time": formatTime, "second": formatSecond, "moment": fieldTime, "count": formatCount, "bytes": formatBytes, "span": formatSpan,
 		"micros": formatMicros, "place": placeName,
 	}).ParseFS(files, "templates/*.html")
 	if err != nil {

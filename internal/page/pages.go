@@ -261,7 +261,7 @@ func (s *site) transactions(ctx context.Context, r *http.Request) (string, view,
 			continue
 		}
 		if *x.to, err = parseTime(x.text); err != nil {
-			return "", view{}, failure{http.StatusBadRequest, fmt.Sprintf("The time %q can't be read: want one as in 2026-11-22T10:00:00, in UTC.", clean(x.text))}
+			return "", view{}, failure{http.StatusBadRequest, fmt.Sprintf("The time “%s” can't be read: want one as in 2026-11-22 10:00:00, in UTC.", clean(x.text))}
 		}
 	}
 	if ask.Since != 0 && ask.Until != 0 && ask.Until <= ask.Since {

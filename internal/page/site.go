@@ -230,7 +230,7 @@ func chosen(q url.Values, e analyze.Extent) (in analyze.Range, links []rangeLink
 	}{{"since", &in.Since}, {"until", &in.Until}} {
 		if text := q.Get(x.name); text != "" {
 			if *x.to, err = parseTime(text); err != nil {
-				return in, nil, failure{http.StatusBadRequest, fmt.Sprintf("The time %s, %q, can't be read: want one as in 2026-11-22T10:00:00, in UTC.", x.name, clean(text))}
+				return in, nil, failure{http.StatusBadRequest, fmt.Sprintf("The time “%s” can't be read: want one as in 2026-11-22 10:00:00, in UTC.", clean(text))}
 			}
 		}
 	}
