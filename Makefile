@@ -2,7 +2,7 @@
 
 FUZZTIME ?= 10s
 
-.PHONY: help demo test build bench fidelity growth lint fuzz clean
+.PHONY: help demo test build accuracy bench fidelity growth lint fuzz clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,10 @@ growth: ## measure how cost and memory grow with connections and capture time, a
 fidelity: ## measure what tshark and btcsniff find of what is in captures, into docs/fidelity.md; needs tshark
 	@scripts/need build
 	go run ./internal/fidelity docs/fidelity.md
+
+accuracy: ## measure how often the estimate of a transaction's origin is right, on simulated networks; ACCURACYFLAGS are internal/accuracy's: -full, -seed N
+	@scripts/need build
+	@go run ./internal/accuracy $(ACCURACYFLAGS)
 
 lint: ## gofmt -s, go vet, staticcheck, go mod tidy -diff
 	@scripts/need build

@@ -1,0 +1,183 @@
+package analyze
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"btcsniff/record"
+)
+
+const testStart record.Time = 1_759_791_402_000_000
+
+// seen makes a sighting from the milliseconds at which it was seen and the peer's round-trip time.
+func seen(conn int64, at, rtt int, place string) Sighting {
+	s := Sighting{Conn: conn, Place: place, Network: "mainnet", Via: "inv", SeenAt: testStart.Add(time.Duration(at) * time.Millisecond)}
+	if rtt > 0 {
+		s.RTT, s.RTTError, s.RTTSource = time.Duration(rtt)*time.Millisecond, 5*time.Millisecond, "ping"
+	}
+	return s
+}
+
+// wave is what spreads from the second node on: so many peers, the first after so many milliseconds, ever more of them.
+func wave(first, n int) []Sighting {
+	list := make([]Sighting, n)
+	for i := range list {
+		list[i] = seen(int64(100+i), first+int(1500*math.Log(float64(1+i))), 80, "US")
+	}
+	return list
+}
+
+func TestOriginOrder(t *testing.T) {
+	type verdict struct {
+		First, Corrected int
+		Lead, LeadError  time.Duration
+		Ties             []int
+	}
+	for _, c := range []struct {
+		name string
+		in   []Sighting
+		want verdict
+	}{
+		{"one", []Sighting{seen(1, 0, 20, "DE")}, verdict{}},
+		{"latency turns the order round", []Sighting{seen(1, 0, 20, "DE"), seen(2, 40, 200, "JP")},
+			verdict{0, 1, 50 * time.Millisecond, 10 * time.Millisecond, nil}},
+		{"in any order", []Sighting{seen(2, 40, 200, "JP"), seen(1, 0, 20, "DE")},
+			verdict{1, 0, 50 * time.Millisecond, 10 * time.Millisecond, nil}},
+		{"ties", []Sighting{seen(1, 0, 20, "DE"), seen(2, 8, 20, "JP"), seen(3, 9, 20, "JP"), seen(4, 11, 20, "JP")},
+			verdict{0, 0, 8 * time.Millisecond, 10 * time.Millisecond, []int{1, 2}}},
+		{"the same microsecond", []Sighting{seen(2, 0, 20, "DE"), seen(1, 0, 20, "DE")},
+			verdict{1, 1, 0, 10 * time.Millisecond, []int{0}}},
+		{"without a round-trip time the median is taken, and the error is large",
+			[]Sighting{seen(1, 0, 0, "DE"), seen(2, 10, 60, "DE"), seen(3, 60, 60, "DE")},
+			verdict{0, 0, 10 * time.Millisecond, 105 * time.Millisecond, []int{1, 2}}},
+		{"a peer that delays its pongs gains two seconds at the most", []Sighting{seen(1, 0, 20, "DE"), seen(2, 3000, 60_000, "DE")},
+			verdict{0, 0, 1010 * time.Millisecond, 10 * time.Millisecond, nil}},
+		{"a clock that went wrong", []Sighting{{Conn: 1, SeenAt: math.MinInt64}, {Conn: 2, SeenAt: math.MaxInt64}},
+			verdict{0, 0, 100 * 365.25 * 24 * time.Hour, 200 * time.Millisecond, nil}},
+		{"negative times", []Sighting{{Conn: 1, RTT: -5, RTTError: -7, SeenAt: 1}, {Conn: 2, SeenAt: 2}},
+			verdict{0, 0, time.Microsecond, 200 * time.Millisecond, []int{1}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Origin(c.in, Model{})
+			got := verdict{v.First, v.Corrected, v.Lead, v.LeadError, v.Ties}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("Origin (-want +got):\n%s", diff)
+			}
+			checkSane(t, v, len(c.in))
+		})
+	}
+}
+
+// checkSane checks what holds for every Verdict.
+func checkSane(t *testing.T, v Verdict, n int) {
+	t.Helper()
+	for name, p := range map[string]float64{
+		"Probability": v.Probability, "Elsewhere": v.Elsewhere, "Confidence": v.Confidence,
+		"RawProbability": v.RawProbability, "RawConfidence": v.RawConfidence, "sum": v.Probability + v.Elsewhere,
+	} {
+		if !(p >= 0 && p <= 1+1e-9) {
+			t.Errorf("%s = %v, want a probability", name, p)
+		}
+	}
+	for name, i := range map[string]int{"Peer": v.Peer, "First": v.First, "Corrected": v.Corrected} {
+		if i < -1 || i >= n || i == -1 && n > 0 {
+			t.Errorf("%s = %d of %d sightings", name, i, n)
+		}
+	}
+	if v.Probability > mostProbable || v.Confidence > mostProbable || v.Lead < 0 || v.LeadError < 0 {
+		t.Errorf("Origin = %+v, out of its limits", v)
+	}
+}
+
+func TestOriginNothing(t *testing.T) {
+	want := Verdict{Estimator: "none", Peer: -1, First: -1, Corrected: -1, Elsewhere: 1}
+	if diff := cmp.Diff(want, Origin(nil, Model{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("Origin(nil) (-want +got):\n%s", diff)
+	}
+}
+
+func TestOriginProbability(t *testing.T) {
+	alone := append([]Sighting{seen(1, 0, 80, "BR")}, wave(4000, 800)...)
+	crowd := append([]Sighting{seen(1, 0, 80, "BR")}, wave(50, 800)...)
+	full := Model{Watched: 0.9, Silent: true}
+	far, near := Origin(alone, full), Origin(crowd, full)
+	if far.Peer != 0 || far.Probability < 2*near.Probability {
+		t.Errorf("peer %d with probability %.2f four seconds before the others, %.2f just before them: want peer 0, and a lead to count",
+			far.Peer, far.Probability, near.Probability)
+	}
+	if few := Origin(alone, Model{Silent: true}); few.Probability >= far.Probability || len(few.Assumed) == 0 {
+		t.Errorf("probability %.2f where the share that is watched isn't known, %.2f where it is 90 %%; assumed %q", few.Probability, far.Probability, few.Assumed)
+	}
+	if opened := slices.Clone(alone); true {
+		opened[0].PeerOpened = true
+		if v := Origin(opened, Model{Watched: 0.01, Silent: true}); v.Peer != 0 || v.Place == "" {
+			t.Errorf("Origin = %+v, want peer 0", v)
+		}
+	}
+}
+
+func TestOriginPlace(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		in    []Sighting
+		model Model
+		want  string
+	}{
+		{"the only one's", []Sighting{seen(1, 0, 20, "NL"), seen(2, 900, 20, "NL")}, Model{}, "NL"},
+		{"where most peers are, if the origin is probably elsewhere", append([]Sighting{seen(1, 0, 20, "BR")}, wave(5, 300)...), Model{Watched: 0.02}, "US"},
+		{"not known", []Sighting{seen(1, 0, 20, "")}, Model{}, ""},
+		{"closed: the likeliest peer's", append([]Sighting{seen(1, 0, 20, "BR")}, seen(2, 6000, 20, "US"), seen(3, 7000, 20, "US")), Model{Closed: true}, "BR"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Origin(c.in, c.model)
+			if v.Place != c.want || (v.Place == "") != (v.Confidence == 0) {
+				t.Errorf("Place = %q with %.2f, want %q", v.Place, v.Confidence, c.want)
+			}
+			checkSane(t, v, len(c.in))
+		})
+	}
+}
+
+// TestOriginDeterministic gives the same sightings in other orders.
+func TestOriginDeterministic(t *testing.T) {
+	in := append([]Sighting{seen(1, 0, 20, "BR"), seen(2, 0, 20, "DE"), seen(3, 0, 20, "FR")}, wave(0, 200)...)
+	m := Model{Watched: 0.5}
+	want := Origin(in, m)
+	for turn := range len(in) {
+		turned := slices.Concat(in[turn:], in[:turn])
+		got := Origin(turned, m)
+		if turned[got.Peer].Conn != in[want.Peer].Conn || got.Place != want.Place || got.Probability != want.Probability || got.Lead != want.Lead {
+			t.Fatalf("turned by %d: %+v, want %+v", turn, got, want)
+		}
+	}
+}
+
+func FuzzOrigin(f *testing.F) {
+	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}, 0.0, 0.0, false)
+	f.Add([]byte{0x80, 0, 0, 0, 0, 0, 0, 0, 0x7f, 255, 255, 255, 255, 255, 255, 255}, math.Inf(1), math.NaN(), true)
+	f.Fuzz(func(t *testing.T, b []byte, watched, reachable float64, closed bool) {
+		var in []Sighting
+		for chunk := range slices.Chunk(b, 9) {
+			var at, rtt int64
+			for i, c := range chunk {
+				at = at<<7 ^ int64(c)<<(i%3)
+				rtt = rtt<<4 - int64(c)
+			}
+			in = append(in, Sighting{Conn: int64(len(in) / 2), SeenAt: record.Time(at), RTT: time.Duration(rtt), PeerOpened: at&1 == 0, Place: []string{"", "DE", "tor"}[len(in)%3]})
+		}
+		checkSane(t, Origin(in, Model{Watched: watched, Reachable: reachable, Unreachable: reachable, Closed: closed}), len(in))
+	})
+}
+
+func BenchmarkOrigin(b *testing.B) {
+	in := wave(0, 3000)
+	b.ReportAllocs()
+	for b.Loop() {
+		Origin(in, Model{Watched: 0.5})
+	}
+}
