@@ -75,7 +75,7 @@ func (db *DB) addScenes(ctx context.Context, tx *Transaction, list []Announcer, 
 		for i := range part {
 			seen[i] = part[i].Sighting
 		}
-		s := Scene{Sensor: part[0].Sensor, Announcers: part, Clock: clocks[part[0].Sensor], Verdict: Origin(seen, m)}
+		s := Scene{Sensor: part[0].Sensor, Announcers: part, Clock: clocks[part[0].Sensor]}
 		if len(part) > 1 {
 			s.Lead = part[1].Behind
 		}
@@ -84,6 +84,11 @@ func (db *DB) addScenes(ctx context.Context, tx *Transaction, list []Announcer, 
 			return err
 		}
 		s.Coverage = covered[s.Sensor]
+		given := m
+		if given.Peers == 0 {
+			given.Peers = int(s.Coverage.Watched)
+		}
+		s.Verdict = Origin(seen, given)
 		tx.Sensors = append(tx.Sensors, s)
 	}
 	return nil
