@@ -110,8 +110,11 @@ func rttChart(s *analyze.Summary) *chart {
 	lows := edges()
 	counts := make([]int64, len(lows))
 	for _, us := range s.RTTs {
-		i, _ := slices.BinarySearch(lows, us+1)
-		counts[i-1]++
+		i, exact := slices.BinarySearch(lows, us)
+		if !exact {
+			i-- // it is above the edge before
+		}
+		counts[i]++
 	}
 	from, to := 0, len(counts)
 	for counts[from] == 0 {

@@ -149,7 +149,11 @@ func sentences(in *analyze.Scene) (out []string) {
 		say("The lead is %s with latency taken off, and may be off by %s: %s tied with it.", formatSpan(v.Lead), formatSpan(v.LeadError), plural(len(v.Ties), "peer is", "peers are", "no peer is"))
 	}
 	c := in.Coverage
-	text := fmt.Sprintf("%s watched then, %s could not be read.", plural(int(c.Watched), "peer was", "peers were", "no peer was"), plural(int(c.Unreadable), "more", "more", "none"))
+	text := fmt.Sprintf("%s watched then", plural(int(c.Watched), "peer was", "peers were", "no peer was"))
+	if c.Unreadable > 0 {
+		text += fmt.Sprintf(", and the encrypted traffic of %s could not be read", plural(int(c.Unreadable), "more", "more", ""))
+	}
+	text += "."
 	if c.Blind > 0 {
 		text += fmt.Sprintf(" The sensor was blind for %s within a minute of it (%s).", formatSpan(c.Blind), clean(strings.Join(c.Reasons, ", ")))
 	}
