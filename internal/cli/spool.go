@@ -98,7 +98,7 @@ func warnOfLeft(targets []Target, log *slog.Logger) {
 		return
 	}
 	for _, l := range spool.Others(dir, places) {
-		log.Warn(fmt.Sprintf("spool %s holds %.1f MB for %q, which is no --sink of this run: start sniff with that sink to store them", l.Dir,
-			float64(l.Bytes)/1e6, l.Place))
+		log.Warn(fmt.Sprintf("spool %s holds %s for %q, which is no --sink of this run: start sniff with that sink to store them", l.Dir,
+			Plural(l.Records, "record"), l.Place))
 	}
 }

@@ -167,7 +167,7 @@ func (s *Sink) emptied() {
 	}
 	s.mu.Unlock()
 	if told {
-		s.opt.Notice(fmt.Sprintf("the database takes records again, and has all that was kept in spool %s", s.dir))
+		s.opt.Notice("the database takes records again, and has all that was kept in spool " + s.dir)
 	}
 }
 

@@ -462,9 +462,10 @@ func (f *files) close() {
 
 // An Other is a folder with records for some place.
 type Other struct {
-	Dir   string
-	Place string
-	Bytes int64
+	Dir     string
+	Place   string
+	Bytes   int64  // of its files
+	Records uint64 // in whole batches
 }
 
 // Others returns the folders in dir that hold records for other places than these, unless another process is at work there.
@@ -480,6 +481,7 @@ func Others(dir string, places []string) (list []Other) {
 			list = append(list, Other{Dir: folder, Place: place})
 		}
 		list[len(list)-1].Bytes += size
+		list[len(list)-1].Records += countRecords(name, fileHead+int64(len(place)), size)
 	}
 	return list
 }
@@ -504,6 +506,23 @@ func peek(name string) (place string, size int64, ok bool) {
 		return "", 0, false
 	}
 	return string(b), info.Size(), true
+}
+
+// countRecords returns how many records a file holds.
+func countRecords(name string, at, size int64) (n uint64) {
+	in, err := os.Open(name)
+	if err != nil {
+		return 0
+	}
+	defer in.Close()
+	for {
+		h, where, err := findEntry(in, at, size)
+		if err != nil {
+			return n
+		}
+		n += uint64(h.records)
+		at = where + headerLen + int64(h.size)
+	}
 }
 
 // inUse says whether another process has locked the folder.

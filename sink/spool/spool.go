@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -103,6 +104,7 @@ type identity struct {
 var (
 	errSlow  = errors.New("the database is too slow")
 	errHurry = errors.New("the queue is full")
+	errAway  = errors.New("the database is away")
 )
 
 // Open looks into the folder and begins to store what is left there. ctx bounds the use of the database, also after Close was
@@ -242,6 +244,7 @@ func (s *Sink) Blind(ctx context.Context, b *record.Blind) error {
 func (s *Sink) take(ctx context.Context, e *entry) error {
 	s.canonical(*e.of(), e.of())
 	if s.idle() && !s.isAway() && s.store(s.opt.Patience, e) == nil {
+		s.resume(e.of())
 		return nil
 	}
 	h, body, err := s.pack(e)
@@ -264,6 +267,8 @@ func (s *Sink) take(ctx context.Context, e *entry) error {
 		if s.idle() {
 			if err := s.store(s.spare, e); err == nil {
 				s.spare = s.opt.Patience
+				s.resume(e.of())
+				s.emptied()
 				return nil
 			}
 			s.spare = min(2*s.spare, longestPatience)
@@ -302,10 +307,19 @@ func (s *Sink) broken(err error) {
 	was := s.problem
 	s.problem = err
 	s.mu.Unlock()
-	if was == nil || was.Error() != err.Error() {
+	if was == nil || cause(was) != cause(err) {
 		s.opt.Problem(fmt.Errorf("spool %s: %w: nothing can be kept there; while the database is away, records wait in memory, then packets are dropped: "+
 			"make room or make it writable, or give another folder with --spool", s.dir, err))
 	}
+}
+
+// cause is an error without the file that it is about.
+func cause(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return err.Error()
 }
 
 // pack encodes and compresses an entry. The bytes are lent until the next call.
@@ -335,8 +349,8 @@ func (s *Sink) lose(b *record.Batch, size int) {
 	if i == nil {
 		i = &interval{Blind: record.Blind{Capture: b.Capture, Reason: record.SpoolFull, From: first, Open: true}}
 		s.full[b.Capture] = i
-		s.opt.Alarm(fmt.Errorf("spool %s: RECORDS ARE LOST from %v on: the spool has reached its --spool-size of %d MB, and the database takes nothing%s",
-			s.dir, first, s.opt.Size>>20, because(s.why())))
+		s.opt.Alarm(fmt.Errorf("spool %s: RECORDS ARE LOST from %v on: the spool has reached its --spool-size of %.1f MB, and the database takes nothing%s",
+			s.dir, first, float64(s.opt.Size)/1e6, because(s.why())))
 	}
 	i.To = max(i.To, last)
 	i.Records += n
@@ -391,6 +405,9 @@ func (s *Sink) Waiting(err error, _ time.Duration) {
 	}
 	if s.closing != nil {
 		s.closing()
+	}
+	if s.cancel != nil && s.problem == nil {
+		s.cancel(errAway)
 	}
 	s.mu.Unlock()
 	if tell {

@@ -1,0 +1,135 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"btcsniff/internal/pcaptest"
+)
+
+// A disaster is something that happens to a database. It returns once that is over, or will be by itself.
+type disaster struct {
+	name string
+	does func(t *testing.T, s *Server, p *Proxy, r *rand.Rand)
+}
+
+var disasters = []disaster{
+	{"the server is killed", func(t *testing.T, s *Server, _ *Proxy, r *rand.Rand) {
+		s.Kill(t)
+		upTo(r, 300*time.Millisecond)
+		s.Wait(t)
+	}},
+	{"one of its processes is killed", func(t *testing.T, s *Server, _ *Proxy, r *rand.Rand) {
+		s.KillOne(r)
+		s.Wait(t)
+	}},
+	{"it is stopped and started", func(t *testing.T, s *Server, _ *Proxy, r *rand.Rand) {
+		s.Stop(t, []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT}[r.IntN(2)])
+		upTo(r, 500*time.Millisecond)
+		s.Wait(t)
+	}},
+	{"connections are cut", func(_ *testing.T, _ *Server, p *Proxy, _ *rand.Rand) { p.Cut() }},
+	{"one is cut in the middle of a message", func(_ *testing.T, _ *Server, p *Proxy, r *rand.Rand) { p.CutAfter(r.IntN(300_000)) }},
+	{"one is cut before COMMIT", func(_ *testing.T, _ *Server, p *Proxy, _ *rand.Rand) { p.CutAtCommit(false) }},
+	{"one is cut before the answer to COMMIT", func(_ *testing.T, _ *Server, p *Proxy, _ *rand.Rand) { p.CutAtCommit(true) }},
+	{"nothing gets through for a while", func(_ *testing.T, _ *Server, p *Proxy, r *rand.Rand) {
+		p.Hold()
+		upTo(r, 800*time.Millisecond)
+		p.Go()
+	}},
+}
+
+// recording makes a capture of some minutes, in several files, so that it is stored in many batches.
+func recording(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "eth0.pcap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := pcaptest.Bulk(f, pcaptest.BulkConfig{Seed: 7, Peers: 20, Rate: 100, Duration: 15 * time.Minute}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// finish waits for replay's end. One that met the disaster before it had opened the database has said so and ended: it is
+// started again, as its user would.
+func finish(t *testing.T, p *process, args []string) {
+	t.Helper()
+	for range 5 {
+		select {
+		case <-p.done:
+		case <-time.After(2 * patch):
+			t.Fatalf("replay doesn't end:\n%s", p.text())
+		}
+		if said := p.text(); p.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said, "57P0") && !strings.Contains(said, "can't connect") &&
+			!strings.Contains(said, "unexpected EOF") && !strings.Contains(said, "closed") && !strings.Contains(said, "reset") {
+			break
+		}
+		p = start(t, "replay", args...)
+	}
+	p.end(0)
+}
+
+// TestReplay breaks the database while replay writes to it, and kills replay and starts it again: the rows are those of an undisturbed
+// run. Some rounds have two at once on the same files.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	netlabNeed(t)
+	r := random(t)
+	s := NewServer(t)
+	p := NewProxy(t, s)
+	dir := recording(t)
+	args := func(url string) []string {
+		return []string{"-q", "--local", "192.0.2.10", "--local", "2001:db8::10", "--sink", url, dir}
+	}
+	db := s.Connect(t)
+	start(t, "replay", args(schema(t, db, s.URL(), "truth"))...).end(0)
+	want := stored(t, db, "truth")
+	deadline := time.Now().Add(10 * time.Minute)
+	for n := range rounds(t) {
+		name := fmt.Sprintf("round%d", n)
+		db := s.Connect(t)
+		url := schema(t, db, p.URL(), name)
+		story := []string{}
+		first := start(t, "replay", args(url)...)
+		var second *process
+		if n%5 == 4 {
+			story = append(story, "two processes")
+			second = start(t, "replay", args(url)...)
+		}
+		for range 1 + r.IntN(2) {
+			upTo(r, 300*time.Millisecond)
+			if r.IntN(2) == 0 {
+				story = append(story, "replay is killed")
+				first.kill()
+				first = start(t, "replay", args(url)...)
+				continue
+			}
+			d := disasters[r.IntN(len(disasters))]
+			story = append(story, d.name)
+			d.does(t, s, p, r)
+		}
+		finish(t, first, args(url))
+		if second != nil {
+			finish(t, second, args(url))
+		}
+		p.arm(cut{})
+		db = s.Connect(t)
+		equal(t, name+": "+strings.Join(story, ", "), want, stored(t, db, name))
+		if _, err := db.Exec(t.Context(), "DROP SCHEMA "+name+" CASCADE"); err != nil {
+			t.Fatal(err)
+		}
+		if t.Failed() || time.Now().After(deadline) {
+			return
+		}
+	}
+}
