@@ -40,11 +40,7 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if errClose := watch.Close(); err == nil {
-			err = errClose
-		}
-	}()
+	defer watch.End(&err)
 	src, err := openFeed(opt, stdin)
 	if err != nil {
 		return err
@@ -72,18 +68,7 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 	cli.CloseOutputs(outs)
 	stopWatching()
 
-	st := src.Stats()
-	sum := cli.Summarize(&st, res, outs, time.Since(began))
-	if f, ok := src.(*followed); ok {
-		sum.Files = f.look().begun
-	}
-	var stuck []error
-	sum.Deleted, sum.Kept, stuck = files.result()
-	if !opt.follow && !opt.remove {
-		for _, f := range st.Files {
-			log.Debug(fmt.Sprintf("file %s: %s packets", f.Path, count(f.Packets)))
-		}
-	}
+	sum, stuck := summarize(opt, src, res, outs, files, time.Since(began), log)
 	if broken := places.Err(); broken != nil {
 		stuck = append(stuck, broken)
 	}
@@ -96,6 +81,23 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 	err = cli.Verdict(err, sum, outs, stuck...)
 	opt.Report(bar, log, sum)
 	return err
+}
+
+// summarize collects what the run's parts know. stuck are files that could not be deleted.
+func summarize(opt *options, src feed, res *pipeline.Result, outs []cli.Output, files *disposal,
+	elapsed time.Duration, log *slog.Logger) (sum *cli.Summary, stuck []error) {
+	st := src.Stats()
+	sum = cli.Summarize(&st, res, outs, elapsed)
+	if f, ok := src.(*followed); ok {
+		sum.Files = f.look().begun
+	}
+	sum.Deleted, sum.Kept, stuck = files.result()
+	if !opt.follow && !opt.remove {
+		for _, f := range st.Files {
+			log.Debug(fmt.Sprintf("file %s: %s packets", f.Path, count(f.Packets)))
+		}
+	}
+	return sum, stuck
 }
 
 // config is the pipeline's for the command line opt.

@@ -28,11 +28,11 @@ func TestMetrics(t *testing.T) {
 	until(t, addr, "/readyz", "ready\n")
 	netlab.Send(t, "left", sent)
 	const ours = `{capture="right",sensor="here"} `
-	page := until(t, addr, "/metrics", "btcsniff_packets_read_total"+ours+strconv.Itoa(len(sent))+"\n")
+	until(t, addr, "/metrics", "btcsniff_packets_read_total"+ours+strconv.Itoa(len(sent))+"\n")
 	if code, body := ask(t, addr, "/healthz"); code != http.StatusOK {
 		t.Errorf("GET /healthz: %d %s", code, body)
 	}
-	page = until(t, addr, "/metrics", fmt.Sprintf("btcsniff_interface_packets_total{interface=\"right\"} %d\n", len(sent)))
+	page := until(t, addr, "/metrics", fmt.Sprintf("btcsniff_interface_packets_total{interface=\"right\"} %d\n", len(sent)))
 	s.signal(syscall.SIGUSR1)
 	if line := s.expect("status: "); !strings.Contains(line, "; 0.0 % unreadable, 0.0 % missed by the capture; ") {
 		t.Errorf("status: %s", line)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,11 +41,7 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if errClose := watch.Close(); err == nil {
-			err = errClose
-		}
-	}()
+	defer watch.End(&err)
 	src, err := open(opt, log)
 	if err != nil {
 		return err
@@ -57,13 +52,8 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 		return err
 	}
 	src.announce(opt, log)
-	reading, stopReading := context.WithCancelCause(ctx)
+	reading, stopReading := opt.reading(ctx)
 	defer stopReading(nil)
-	if opt.duration > 0 {
-		var stop context.CancelFunc
-		reading, stop = context.WithTimeout(reading, opt.duration)
-		defer stop()
-	}
 	writing, stopWriting := cli.Writing(ctx)
 	defer stopWriting()
 	outs, err := cli.OpenOutputs(reading, writing, opt.Targets, batchAge, stdout, log, stopReading)
@@ -88,15 +78,23 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	if reading.Err() != nil {
 		err = nil // that is how it was to end, or a sink failed, which the outputs know
 	}
-	st := src.Stats()
-	sum := cli.Summarize(&st, res, outs, time.Since(began))
-	for i := range sum.Local {
-		sum.Local[i].Reason = cmp.Or(reason, sum.Local[i].Reason)
-	}
-	src.summarize(sum, res)
+	sum := src.summary(res, outs, reason, time.Since(began))
 	err = src.verdict(err, errors.Join(errKept, places.Err()), sum, outs)
 	opt.Report(bar, log, sum)
 	return err
+}
+
+// reading is the context of capturing: it ends with ctx, with stop, and after --duration.
+func (opt *options) reading(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, stop := context.WithCancelCause(ctx)
+	if opt.duration == 0 {
+		return ctx, stop
+	}
+	ctx, stopTimer := context.WithTimeout(ctx, opt.duration)
+	return ctx, func(cause error) {
+		stop(cause)
+		stopTimer()
+	}
 }
 
 // verdict collects what went wrong: in the run, with files (those that were kept, and databases of places), and else.

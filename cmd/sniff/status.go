@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -94,8 +95,13 @@ func (s *source) kept() string {
 	return text
 }
 
-// summarize adds what the interfaces know to the summary.
-func (s *source) summarize(sum *cli.Summary, res *pipeline.Result) {
+// summary is the run's, with what the interfaces know. reason says how local addresses are known; "": as the pipeline says.
+func (s *source) summary(res *pipeline.Result, outs []cli.Output, reason string, elapsed time.Duration) *cli.Summary {
+	st := s.Stats()
+	sum := cli.Summarize(&st, res, outs, elapsed)
+	for i := range sum.Local {
+		sum.Local[i].Reason = cmp.Or(reason, sum.Local[i].Reason)
+	}
 	used := map[string]uint64{}
 	for _, c := range res.Captures {
 		used[c.Capture.Name] = c.Ledger.PacketsRead
@@ -108,6 +114,7 @@ func (s *source) summarize(sum *cli.Summary, res *pipeline.Result) {
 	if s.keeper != nil {
 		sum.KeptPackets = s.kept()
 	}
+	return sum
 }
 
 // listInterfaces is what -D prints.

@@ -73,6 +73,13 @@ func (w *Watch) Close() error {
 	return w.server.Close()
 }
 
+// End is Close at the end of a function whose error is *err: what that is already counts more.
+func (w *Watch) End(err *error) {
+	if errClose := w.Close(); *err == nil {
+		*err = errClose
+	}
+}
+
 // state is what the run looks like now. It waits for the run's answer, at most until ctx is done.
 func (w *Watch) state(ctx context.Context) metrics.State {
 	asked := w.now()
