@@ -121,6 +121,27 @@ func (s *Summary) Write(w io.Writer) {
 	if s.KeptPackets != "" {
 		line("kept", "%s", s.KeptPackets)
 	}
+	s.writeStreams(line)
+	for i, a := range s.Local {
+		label := ""
+		if i == 0 {
+			label = "local"
+		}
+		line(label, "%s (%s)", a.Addr, a.Reason)
+	}
+	if bad := s.notRead(); len(bad) > 0 {
+		line("not read", "%s, see the errors below: %s", Plural(len(bad), "file"), strings.Join(bad, ", "))
+	}
+	closes := "closes: every packet and byte is accounted for"
+	if !s.Closes {
+		closes = "DOES NOT CLOSE, see the error below"
+	}
+	line("ledger", "%s", closes)
+}
+
+// writeStreams writes the lines about connections, their bytes, and what is missing of them.
+func (s *Summary) writeStreams(line func(label, format string, args ...any)) {
+	l := &s.Ledger
 	line("messages", "%s", messages(l.Messages))
 	line("connections", "%s", s.connections())
 	if share := percent(l.EncryptedV2, l.TCPBytes); l.EncryptedV2 > 0 {
@@ -137,21 +158,6 @@ func (s *Summary) Write(w io.Writer) {
 		line("evicted", "%s, %s, %s, to stay within --memory", Plural(l.EvictedConns, "connection"), Plural(l.EvictedHolds, "held stream"),
 			Plural(l.EvictedMessages, "message"))
 	}
-	for i, a := range s.Local {
-		label := ""
-		if i == 0 {
-			label = "local"
-		}
-		line(label, "%s (%s)", a.Addr, a.Reason)
-	}
-	if bad := s.notRead(); len(bad) > 0 {
-		line("not read", "%s, see the errors below: %s", Plural(len(bad), "file"), strings.Join(bad, ", "))
-	}
-	closes := "closes: every packet and byte is accounted for"
-	if !s.Closes {
-		closes = "DOES NOT CLOSE, see the error below"
-	}
-	line("ledger", "%s", closes)
 }
 
 // notRead lists the files that could not be read, or not to their end.
