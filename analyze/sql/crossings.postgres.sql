@@ -50,7 +50,7 @@ origin AS MATERIALIZED (
     SELECT f.txid, p.place
     FROM (SELECT txid, conn, row_number() OVER (PARTITION BY txid ORDER BY seen_at, conn) AS rank FROM sighted) f
          JOIN peer_place p ON p.conn = f.conn
-    WHERE f.rank = 1 AND p.place IS NOT NULL),
+    WHERE f.rank < 2 AND p.place IS NOT NULL), -- Postgres' planner takes = 1 for something rare
 -- Back from each transaction to those that its coins may have come from, and how many coins at most. Two chains with the same ends
 -- and length count once.
 chain AS (
@@ -66,22 +66,24 @@ chain AS (
                                           ORDER BY least(c.value, s.value) DESC, c.path) AS rank
                 FROM chain c JOIN spend s ON s.txid = c.from_tx
                 WHERE c.hops < $6::integer) r
-          WHERE rank = 1
+          WHERE rank < 2
           ORDER BY to_tx, from_tx
           LIMIT $7::bigint) l),
 -- The shortest chain between two transactions.
 pair AS MATERIALIZED (
-    SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY to_tx, from_tx ORDER BY hops) AS rank FROM chain) c WHERE rank = 1),
-crossing AS MATERIALIZED (
+    SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY to_tx, from_tx ORDER BY hops) AS rank FROM chain) c WHERE rank < 2),
+located AS MATERIALIZED (
     SELECT c.from_tx, f.place AS from_place, c.to_tx, t.place AS to_place, c.hops, c.value, c.path
-    FROM pair c JOIN origin f ON f.txid = c.from_tx JOIN origin t ON t.txid = c.to_tx
-    WHERE f.place <> t.place AND c.value >= $5::bigint
-      AND CASE WHEN $3::text = '' THEN $8::boolean OR length(f.place) = 2 ELSE f.place = $3::text END
-      AND CASE WHEN $4::text = '' THEN $8::boolean OR length(t.place) = 2 ELSE t.place = $4::text END),
+    FROM pair c JOIN origin f ON f.txid = c.from_tx JOIN origin t ON t.txid = c.to_tx),
+crossing AS MATERIALIZED (
+    SELECT *
+    FROM located
+    WHERE from_place <> to_place AND value >= $5::bigint
+      AND CASE WHEN $3::text = '' THEN $8::boolean OR length(from_place) = 2 ELSE from_place = $3::text END
+      AND CASE WHEN $4::text = '' THEN $8::boolean OR length(to_place) = 2 ELSE to_place = $4::text END),
 -- What the answer rests on.
 basis AS (
-    SELECT (SELECT count(*) FROM pair)                                       AS pairs,   -- ends of chains
-           (SELECT count(*) FROM pair p JOIN origin f ON f.txid = p.from_tx
-                                        JOIN origin t ON t.txid = p.to_tx)   AS located, -- of them, both places known
-           (SELECT count(*) FROM crossing)                                   AS crossings,
+    SELECT (SELECT count(*) FROM pair)     AS pairs,   -- ends of chains
+           (SELECT count(*) FROM located)  AS located, -- of them, both places known
+           (SELECT count(*) FROM crossing) AS crossings,
            EXISTS (SELECT 1 FROM chain WHERE hops > 1 GROUP BY hops HAVING count(*) >= $7::bigint) AS capped)
