@@ -23,7 +23,7 @@ import (
 
 // A browser is a headless Chromium with one tab. It notes what must not happen.
 type browser struct {
-	context.Context
+	tab     context.Context
 	allowed []string // beginnings of URLs that may be asked for
 
 	mu  sync.Mutex
@@ -43,11 +43,12 @@ func newBrowser(t *testing.T, allowed ...string) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	b := &browser{Context: ctx, allowed: allowed}
-	b.run(t) // the first run's context is the browser's life, so it has no limit
-	ctx, cancel = context.WithTimeout(ctx, time.Minute)
+	if err := chromedp.Do(ctx); err != nil { // the first run's context is the browser's life, so it has no limit
+		t.Fatalf("start %s: %v", path, err)
+	}
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancel)
-	b.Context = ctx
+	b := &browser{tab: ctx, allowed: allowed}
 	if err := chromedp.Listen(ctx, b.listen); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func newBrowser(t *testing.T, allowed ...string) *browser {
 // send sends a command of the protocol.
 func send[P, R any](t *testing.T, b *browser, what cdp.Command[P, R], params P) R {
 	t.Helper()
-	r, err := chromedp.Call(b, what, params)
+	r, err := chromedp.Call(b.tab, what, params)
 	if err != nil {
 		t.Fatalf("browser: %s: %v", what.Method, err)
 	}
@@ -88,7 +89,7 @@ func (b *browser) listen(event any) {
 
 func (b *browser) run(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	if err := chromedp.Do(b, actions...); err != nil {
+	if err := chromedp.Do(b.tab, actions...); err != nil {
 		t.Fatalf("browser: %v", err)
 	}
 }
@@ -107,7 +108,7 @@ func (b *browser) wantGood(t *testing.T) {
 // value evaluates a JavaScript expression in the page.
 func value[T any](t *testing.T, b *browser, expression string) (v T) {
 	t.Helper()
-	v, err := chromedp.Run(b, chromedp.Evaluate[T](expression))
+	v, err := chromedp.Run(b.tab, chromedp.Evaluate[T](expression))
 	if err != nil {
 		t.Fatalf("browser: %s: %v", expression, err)
 	}
@@ -122,7 +123,7 @@ func (b *browser) shot(t *testing.T, name string, width, height int64) {
 		return
 	}
 	b.run(t, chromedp.EmulateViewport(width, height))
-	png, err := chromedp.Run(b, chromedp.CaptureScreenshot())
+	png, err := chromedp.Run(b.tab, chromedp.CaptureScreenshot())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +167,6 @@ func browseReport(t *testing.T, d testDatabase) {
 	}
 	b.run(t, chromedp.Click(chromedp.CSS("#announcements summary")), chromedp.WaitVisible(chromedp.CSS("#announcements table")))
 	b.wantGood(t)
-	b.shot(t, "report.png", 1200, 900)
 }
 
 func (b *browser) overview(t *testing.T, url string) {
@@ -189,7 +189,7 @@ func (b *browser) overview(t *testing.T, url string) {
 		}
 	}
 	b.wantGood(t)
-	b.shot(t, "serve.png", 1200, 1000)
+	b.shot(t, "serve.png", 1100, 1180)
 }
 
 func (b *browser) search(t *testing.T, url, txid string) {
@@ -200,7 +200,7 @@ func (b *browser) search(t *testing.T, url, txid string) {
 	if n := value[int](t, b, `document.querySelectorAll("tbody tr").length`); n < 10 {
 		t.Errorf("the transaction has %d rows", n)
 	}
-	b.shot(t, "transaction.png", 1200, 900)
+	b.shot(t, "transaction.png", 1100, 940)
 	b.run(t, chromedp.Click(chromedp.CSS(`td a[href^="/peer"]`)), chromedp.WaitVisible(chromedp.CSS(`a[href^="/transactions?peer="]`)),
 		chromedp.Click(chromedp.CSS(`a[href^="/transactions?peer="]`)), chromedp.WaitVisible(chromedp.CSS("#peer")))
 	if peer := value[string](t, b, `document.getElementById("peer").value`); !strings.HasPrefix(peer, "198.51.100.") {
@@ -279,5 +279,5 @@ func (b *browser) dark(t *testing.T, url string) {
 		t.Errorf("the background is %s", back)
 	}
 	b.wantGood(t)
-	b.shot(t, "dark.png", 1200, 900)
+	b.shot(t, "dark.png", 400, 860)
 }

@@ -21,7 +21,7 @@ type gossip struct {
 	txs []*pcaptest.Tx
 }
 
-// newGossip makes one with as many peers and transactions, five of these a second. The same arguments give the same script. Every seventh peer has
+// newGossip makes one with as many peers and transactions, some five of these a second. The same arguments give the same script. Every seventh peer has
 // no known place; the first has a hostile user agent; the last speaks what nobody can read.
 func newGossip(peers, txs int, seed uint64) *gossip {
 	rnd := rand.New(rand.NewPCG(seed, 1))
@@ -65,6 +65,7 @@ func (g *gossip) tell(rnd *rand.Rand, names []string, txs int) {
 		do func()
 	}
 	var events []event
+	begin := time.Second
 	for i := range txs {
 		from := []wire.OutPoint{elsewhere(uint32(i))}
 		if i > 3 {
@@ -72,7 +73,7 @@ func (g *gossip) tell(rnd *rand.Rand, names []string, txs int) {
 		}
 		tx := newTx(uint32(i), from, payment{int64(1000 + rnd.IntN(1e8)), byte(i), 'w'}, payment{int64(1 + rnd.IntN(1e9)), byte(i + 1), 'p'})
 		g.txs = append(g.txs, tx)
-		begin := time.Second + time.Duration(i)*200*time.Millisecond
+		begin += time.Duration(rnd.ExpFloat64()*200*1000) * time.Microsecond
 		order := rnd.Perm(len(names))
 		if rnd.IntN(3) > 0 { // some peers are better connected than others
 			order = append([]int{rnd.IntN(1 + len(names)/4)}, order...)
@@ -92,9 +93,9 @@ func (g *gossip) tell(rnd *rand.Rand, names []string, txs int) {
 		events = append(events, event{at, func() { c.B.Send(pcaptest.Regtest.Ping(uint64(i + 1))) }}, event{at + rtt, func() { c.A.Send(pcaptest.Regtest.Pong(uint64(i + 1))) }})
 	}
 	slices.SortStableFunc(events, func(a, b event) int { return int(a.at - b.at) })
-	begin := time.Duration(g.Now())
+	now := time.Duration(g.Now())
 	for _, e := range events {
-		if wait := begin + e.at - time.Duration(g.Now()); wait > 0 {
+		if wait := now + e.at - time.Duration(g.Now()); wait > 0 {
 			g.Wait(wait)
 		}
 		e.do()
@@ -107,7 +108,7 @@ func (g *gossip) tell(rnd *rand.Rand, names []string, txs int) {
 // blind says that the capture could not see for a while, a quarter of the way into it.
 func (g *gossip) blind(t *testing.T, d testDatabase) {
 	t.Helper()
-	from := time.Unix(0, pcaptest.Start).Add(time.Duration(g.Now()-pcaptest.Start) / 4).UTC()
+	from := time.Unix(0, pcaptest.Start).Add(time.Duration(g.Now()-pcaptest.Start) / 4).UTC().Truncate(time.Millisecond)
 	db := d.open(t, true)
 	defer db.Close()
 	_, err := db.Exec(fmt.Sprintf("INSERT INTO blind (sensor, capture, from_at, to_at, reason, packets) SELECT sensor, id, '%s', '%s', 'kernel drops', 77 FROM capture",
