@@ -189,7 +189,7 @@ func (b *browser) overview(t *testing.T, url string) {
 		}
 	}
 	b.wantGood(t)
-	b.shot(t, "serve.png", 1100, 1180)
+	b.shot(t, "serve.png", 1000, 1000)
 }
 
 func (b *browser) search(t *testing.T, url, txid string) {
@@ -200,7 +200,7 @@ func (b *browser) search(t *testing.T, url, txid string) {
 	if n := value[int](t, b, `document.querySelectorAll("tbody tr").length`); n < 10 {
 		t.Errorf("the transaction has %d rows", n)
 	}
-	b.shot(t, "transaction.png", 1100, 940)
+	b.shot(t, "serve-transaction.png", 1000, 900)
 	b.run(t, chromedp.Click(chromedp.CSS(`td a[href^="/peer"]`)), chromedp.WaitVisible(chromedp.CSS(`a[href^="/transactions?peer="]`)),
 		chromedp.Click(chromedp.CSS(`a[href^="/transactions?peer="]`)), chromedp.WaitVisible(chromedp.CSS("#peer")))
 	if peer := value[string](t, b, `document.getElementById("peer").value`); !strings.HasPrefix(peer, "198.51.100.") {
@@ -279,5 +279,5 @@ func (b *browser) dark(t *testing.T, url string) {
 		t.Errorf("the background is %s", back)
 	}
 	b.wantGood(t)
-	b.shot(t, "dark.png", 400, 860)
+	b.shot(t, "serve-phone.png", 400, 1150)
 }

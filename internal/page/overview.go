@@ -65,7 +65,7 @@ func newOverview(s *analyze.Summary) *overview {
 		{formatSpan(blindFor(s)), "in which a sensor was blind"},
 	}
 	if s.Sampled > 0 {
-		o.Stats = append(o.Stats, stat{formatMicros(s.Spread[1]), "after the first, until half of the other peers that tell of a transaction have"})
+		o.Stats = append(o.Stats, stat{formatMicros(s.Spread[1]), "after the first peer, half of the others have told too"})
 	}
 	o.Charts = []*chart{
 		timeline("announcements", "Announcements over time", "Inventory entries that peers sent to the observed nodes.", s, func(x analyze.Step) int64 { return x.Announcements }),
