@@ -69,7 +69,13 @@ func play(t testing.TB, d *Decoder, conn *record.Conn, steps ...step) outcome {
 		given += uint64(len(s.data))
 		c.Data(s.fromB, s.data, s.at)
 	}
+	if n := d.Open(c.transport()); n != 1 || d.Open(record.TransportUnknown)+d.Open(record.TransportV1)+d.Open(record.TransportV2) != 1 {
+		t.Errorf("before the end, open connections are %v, want one of %v", d.open, c.transport())
+	}
 	c.Close(record.ConnEnd{Conn: conn})
+	if d.open != [3]uint64{} {
+		t.Errorf("at the end, open connections are %v", d.open)
+	}
 	if got := accounted(&d.stats) - before; got != given {
 		t.Errorf("%d bytes given, %d accounted for: %+v", given, got, d.stats)
 	}

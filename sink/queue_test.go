@@ -199,3 +199,45 @@ func TestQueueHurries(t *testing.T) {
 		t.Errorf("Stats() = %+v, want 7 made, and the sink's own 2 added, 1 stored, 1 lost", st)
 	}
 }
+
+// A slow sink writes when it is let.
+type slow struct {
+	journal
+	begun, let chan struct{}
+}
+
+func (s *slow) Write(ctx context.Context, b *record.Batch) (uint64, error) {
+	s.begun <- struct{}{}
+	<-s.let
+	return s.journal.Write(ctx, b)
+}
+
+// TestQueueDepth looks how much waits in a queue, with what is being written.
+func TestQueueDepth(t *testing.T) {
+	s := &slow{begun: make(chan struct{}), let: make(chan struct{})}
+	q := sink.NewQueue(t.Context(), s, sink.QueueOptions{Batch: 1, Depth: 4})
+	c := &record.Capture{Name: "a"}
+	l := q.Lane(c)
+	for i := range 3 {
+		l.Advance(second(float64(i)))
+		l.Ping(record.Ping{Meta: record.Meta{Conn: &record.Conn{Capture: c}}})
+	}
+	l.Advance(second(9))
+	<-s.begun
+	if st := q.Stats(); st.Waiting != 3 || st.Bytes < 3*50 || st.Bytes > 3*1000 {
+		t.Errorf("%d batches of %d bytes wait, want 3", st.Waiting, st.Bytes)
+	}
+	s.let <- struct{}{}
+	<-s.begun
+	if st := q.Stats(); st.Waiting != 2 {
+		t.Errorf("%d batches wait, want 2", st.Waiting)
+	}
+	close(s.let)
+	<-s.begun
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if st := q.Stats(); st.Waiting != 0 || st.Bytes != 0 {
+		t.Errorf("%d batches of %d bytes wait at the end", st.Waiting, st.Bytes)
+	}
+}
