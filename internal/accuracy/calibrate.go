@@ -12,8 +12,8 @@ import (
 
 // Sizes of calibration. Its networks have seeds of their own, after those of training.
 const (
-	calibrateNetworks = 80
-	calibrateTxs      = 250
+	calibrateNetworks = 40
+	calibrateTxs      = 150
 )
 
 // edges of the groups by what was estimated, for calibration and for the reliability diagram.
@@ -46,7 +46,9 @@ func (t *tally) merge(u *tally) {
 func calibrate(t *likelihood.Table, relays bool, stdout io.Writer) {
 	peers, places := make([]tally, calibrateNetworks), make([]tally, calibrateNetworks)
 	parallel(calibrateNetworks, func(i int) {
-		n := simnet.New(mixture(trainSeed+trainNetworks+uint64(i), relays))
+		cfg := mixture(trainSeed+trainNetworks+uint64(i), relays)
+		cfg.Reachable = min(cfg.Reachable, 1000)
+		n := simnet.New(cfg)
 		rng := rand.New(rand.NewPCG(uint64(i), 5))
 		for k := range uint64(calibrateTxs) {
 			origin, weight := draw(n, k, rng)

@@ -35,6 +35,8 @@ type options struct {
 	full      bool
 	docs      string
 	trainInto string
+
+	calibrateOnly bool
 }
 
 // trainSeed is where the seeds of training begin, far from those that flags give.
@@ -49,12 +51,13 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	}
 	o := &options{}
 	fs.Uint64Var(&o.seed, "seed", 1, "seed `N` of the networks and their transactions: the same gives the same figures")
-	fs.IntVar(&o.networks, "networks", 0, "`N` networks; 0: 4, with -full 8")
-	fs.IntVar(&o.reachable, "reachable", 0, "`N` reachable nodes in each network; 0: 1000, with -full 2000")
-	fs.IntVar(&o.txs, "txs", 0, "`N` transactions in each network; 0: 250, with -full 400")
-	fs.BoolVar(&o.full, "full", false, "larger networks, more transactions, and networks that differ from those that the estimator knows; takes some 20 minutes")
+	fs.IntVar(&o.networks, "networks", 0, "`N` networks; 0: 4, with -full 12, of which a third for each kind but the first")
+	fs.IntVar(&o.reachable, "reachable", 0, "`N` reachable nodes in each network; 0: 1000")
+	fs.IntVar(&o.txs, "txs", 0, "`N` transactions in each network; 0: 250, with -full 300")
+	fs.BoolVar(&o.full, "full", false, "more transactions, and networks that differ from those that the estimator knows; takes some minutes")
 	fs.StringVar(&o.docs, "docs", "", "write the table and the plots into `FOLDER`")
 	fs.StringVar(&o.trainInto, "train", "", "instead, learn the estimator's tables, into a Go `FILE`")
+	fs.BoolVar(&o.calibrateOnly, "calibrate", false, "with -train, keep the weights and learn only how to calibrate what they say")
 	if err := fs.Parse(args); err != nil {
 		return nil, usageError{err}
 	}
@@ -86,12 +89,16 @@ func (o *options) report(stdout io.Writer) error {
 			}
 		}
 	}
-	def(&o.networks, 4, 8)
-	def(&o.reachable, 1000, 2000)
-	def(&o.txs, 250, 400)
+	def(&o.networks, 4, 12)
+	def(&o.reachable, 1000, 1000)
+	def(&o.txs, 250, 300)
 	var all []*measured
-	for _, c := range o.conditions() {
-		all = append(all, o.measure(c))
+	for i, c := range o.conditions() {
+		networks := o.networks
+		if i > 0 {
+			networks = (networks + 2) / 3
+		}
+		all = append(all, o.measure(c, networks))
 	}
 	nodes, places := pool(all[:1])
 	fmt.Fprintf(stdout, "%d networks of %d reachable nodes, %d transactions in each, from nodes at random; seed %d. In percent, with 95 %% intervals.\n\n",

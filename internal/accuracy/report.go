@@ -72,10 +72,10 @@ type measured struct {
 }
 
 // measure evaluates a condition on several networks.
-func (o *options) measure(c condition) *measured {
+func (o *options) measure(c condition, networks int) *measured {
 	m := &measured{condition: c}
-	parts := make([][len(shares)]result, o.networks)
-	parallel(o.networks, func(i int) {
+	parts := make([][len(shares)]result, networks)
+	parallel(networks, func(i int) {
 		one := c
 		one.cfg.Seed = o.seed*1_000_003 + uint64(i)
 		one.evaluate(o.txs, func(share int, a answer) { parts[i][share].add(a) })
