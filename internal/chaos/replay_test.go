@@ -54,7 +54,7 @@ func recording(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := pcaptest.Bulk(f, pcaptest.BulkConfig{Seed: 7, Peers: 20, Rate: 100, Duration: 15 * time.Minute}, nil); err != nil {
+	if err := pcaptest.Bulk(f, pcaptest.BulkConfig{Seed: 7, Peers: 20, Rate: 60, Duration: 5 * time.Minute}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return dir

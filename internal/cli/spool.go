@@ -58,7 +58,7 @@ func (t *Target) openSpooled(reading, writing context.Context, log *slog.Logger)
 	}
 	reach, stop := context.WithTimeout(reading, reachWithin)
 	defer stop()
-	if err := to.Ready(reach); err != nil && (!postgres.Away(err) || reading.Err() != nil) {
+	if err := to.Ready(reach); err != nil && !postgres.Away(err) {
 		return nil, err
 	} else if err != nil {
 		log.Warn(fmt.Sprintf("%v; until it can be reached, records are kept in %s", RedactErr(err), spool.Dir(t.spool.dir, to.Database())))

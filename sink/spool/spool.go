@@ -265,13 +265,16 @@ func (s *Sink) take(ctx context.Context, e *entry) error {
 		}
 		s.broken(err)
 		if s.idle() {
-			if err := s.store(s.spare, e); err == nil {
+			direct := s.store(s.spare, e)
+			if direct == nil {
 				s.spare = s.opt.Patience
 				s.resume(e.of())
 				s.emptied()
 				return nil
 			}
-			s.spare = min(2*s.spare, longestPatience)
+			if errors.Is(direct, errSlow) {
+				s.spare = min(2*s.spare, longestPatience)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -406,7 +409,7 @@ func (s *Sink) Waiting(err error, _ time.Duration) {
 	if s.closing != nil {
 		s.closing()
 	}
-	if s.cancel != nil && s.problem == nil {
+	if s.cancel != nil {
 		s.cancel(errAway)
 	}
 	s.mu.Unlock()
