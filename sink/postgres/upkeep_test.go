@@ -222,3 +222,61 @@ func TestOpenedTogether(t *testing.T) {
 		t.Errorf("%d announcements, want %d", got, 6*15)
 	}
 }
+
+// TestMigratedWhileWriting takes the latest migration back and has three sensors that are started bring the tables up to date while
+// another one writes.
+func TestMigratedWhileWriting(t *testing.T) {
+	p := fresh(t)
+	writer := p.sink(t)
+	c := newCapture("lab")
+	begin(t, writer, c, 0)
+	write(t, writer, newBatch(c, 0, 0), 18)
+	exec(t, p.db, `DO $$
+		DECLARE x text;
+		BEGIN
+			FOR x IN SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'v' AND relnamespace = current_schema()::regnamespace LOOP
+				EXECUTE 'DROP VIEW IF EXISTS ' || x || ' CASCADE';
+			END LOOP;
+			FOR x IN SELECT quote_ident(proname) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+				AND proname NOT IN ('add_day', 'drop_before', 'partitioned') LOOP
+				EXECUTE 'DROP FUNCTION IF EXISTS ' || x || ' CASCADE';
+			END LOOP;
+			DELETE FROM schema_version WHERE version = (SELECT max(version) FROM schema_version);
+		END $$`)
+	migrated, written := make(chan struct{}), make(chan uint64)
+	go func() {
+		batches := uint64(1)
+		for more := true; more || batches < 5; batches++ {
+			b := newBatch(c, batches, int64(batches)*100_000)
+			if added, err := writer.Write(context.Background(), b); err != nil || added != 18 {
+				t.Errorf("batch %d: added %d, %v, want 18", batches, added, err)
+			}
+			select {
+			case <-migrated:
+				more = false
+			default:
+			}
+		}
+		written <- batches
+	}()
+	var sensors sync.WaitGroup
+	for n := range 3 {
+		sensors.Go(func() {
+			s, err := Open(context.Background(), p.url, Options{})
+			if err != nil {
+				t.Errorf("sensor %d: %v", n, err)
+				return
+			}
+			_ = s.Close()
+		})
+	}
+	sensors.Wait()
+	close(migrated)
+	if n, got := <-written, one[uint64](t, p.db, "SELECT count(*) FROM inv"); got != 15*n {
+		t.Errorf("%d announcements of %d batches, want %d", got, n, 15*n)
+	}
+	if got := one[int](t, p.db, "SELECT count(*) FROM schema_version WHERE version = 2"); got != 1 {
+		t.Errorf("the migration was noted %d times", got)
+	}
+	one[int](t, p.db, "SELECT count(*) FROM first_seen")
+}
