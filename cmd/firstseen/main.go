@@ -40,6 +40,7 @@ func commands() []command {
 	return []command{
 		txCommand,
 		listCommand,
+		peersCommand,
 		crossingsCommand,
 		nodesCommand,
 		exportCommand,
