@@ -40,10 +40,16 @@ FROM (SELECT seen_at, first_byte_at, capture, conn, from_b, outbound, pos, len(i
      JOIN item i ON i.id = m.item
      LEFT JOIN connection k ON k.id = m.conn;
 
+-- It doesn't read the view inv, but the tables behind it, so that places are joined to connections, not to announcements.
 CREATE VIEW announcement AS
-SELECT seen_at, peer_address, peer_port, peer_name, p.place AS country, type, encode(hash, 'hex') AS hash, conn, capture, minute
-FROM inv LEFT JOIN peer_place p USING (conn)
-WHERE NOT outbound;
+SELECT m.seen_at,
+       CASE WHEN m.from_b THEN k.b_address ELSE k.a_address END AS peer_address,
+       CASE WHEN m.from_b THEN k.b_port ELSE k.a_port END       AS peer_port,
+       k.peer_name, k.place AS country, i.type, encode(i.hash, 'hex') AS hash, m.conn, m.capture,
+       time_bucket(INTERVAL 1 MINUTE, m.seen_at) AS minute
+FROM (SELECT seen_at, capture, conn, from_b, unnest(items) AS item FROM inv_message WHERE NOT outbound) m
+     JOIN item i ON i.id = m.item
+     LEFT JOIN (SELECT c.*, p.place FROM connection c LEFT JOIN peer_place p ON p.conn = c.id) k ON k.id = m.conn;
 
 -- sighting: on which connections the node learned of a transaction, by an announcement or by the transaction itself, and when at
 -- first. hash is as announced.
