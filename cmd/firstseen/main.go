@@ -41,6 +41,7 @@ func commands() []command {
 		txCommand,
 		listCommand,
 		peersCommand,
+		blocksCommand,
 		crossingsCommand,
 		nodesCommand,
 		exportCommand,
