@@ -58,15 +58,14 @@ type Verdict struct {
 
 // Limits of what Origin takes for true.
 const (
-	mostProbable   = 0.95            // no simulation should make anybody surer than this
-	mostLatency    = 2 * time.Second // one way: a peer can delay its pongs, and so move its announcements into the past
-	defaultError   = 100 * time.Millisecond
-	defaultNodes   = 20_000
-	defaultNATed   = 3
-	unseenPlaces   = 5.0 // peers' worth of places that no sighting is of
-	estimatorName  = "likelihood"
-	noEstimator    = "none"
-	assumedWatched = "the share of the network's reachable nodes that is watched: %.3g %%"
+	mostProbable  = 0.95            // no simulation should make anybody surer than this
+	mostLatency   = 2 * time.Second // one way: a peer can delay its pongs, and so move its announcements into the past
+	defaultError  = 100 * time.Millisecond
+	defaultNodes  = 20_000
+	defaultNATed  = 3
+	unseenPlaces  = 5.0 // peers' worth of places that no sighting is of
+	estimatorName = "likelihood"
+	noEstimator   = "none"
 )
 
 // Origin estimates at which node a transaction began, from the sightings of it: one for each connection, in any order, all of one
@@ -225,13 +224,13 @@ func first(sightings []Sighting) int {
 func (v *Verdict) assume(m Model, n, known int, typical time.Duration) {
 	switch {
 	case m.Closed:
-		v.Assumed = append(v.Assumed, "no node but those that announced")
+		v.Assumed = append(v.Assumed, "that there is no node but those that announced")
 	case m.Watched < 0:
-		v.Assumed = append(v.Assumed, fmt.Sprintf(assumedWatched, -100*m.Watched))
+		v.Assumed = append(v.Assumed, fmt.Sprintf("that %.3g %% of the network's reachable nodes are watched", -100*m.Watched))
 	}
 	switch {
 	case known == 0:
-		v.Assumed = append(v.Assumed, "no latency: no round-trip time is known")
+		v.Assumed = append(v.Assumed, "that all peers are as far away: no round-trip time is known")
 	case known < n:
 		v.Assumed = append(v.Assumed, fmt.Sprintf("a round-trip time of %v for the %d of %d peers without one", typical.Round(time.Millisecond), n-known, n))
 	}
