@@ -198,19 +198,32 @@ func (l *lab) want(what string, want ...string) {
 	}
 }
 
-// heard says whether something was said, and nothing else of its kind.
-func (l *lab) heard(texts ...string) {
-	l.t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := strings.Join(l.said, "\n")
-	for _, text := range texts {
-		if strings.Count(all, text) != 1 {
-			l.t.Errorf("%q was said %d times, want once:\n%s", text, strings.Count(all, text), all)
+// eventually waits until f holds.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !f(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never %s", what)
 		}
 	}
-	if len(texts) == 0 && len(l.said) > 0 {
-		l.t.Errorf("said, and nothing should be:\n%s", all)
+}
+
+// heard waits until each text was said, once; without texts, it says whether nothing was.
+func (l *lab) heard(texts ...string) {
+	l.t.Helper()
+	all := func() string {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return strings.Join(l.said, "\n")
+	}
+	for _, text := range texts {
+		eventually(l.t, fmt.Sprintf("said %q", text), func() bool { return strings.Contains(all(), text) })
+		if n := strings.Count(all(), text); n != 1 {
+			l.t.Errorf("%q was said %d times, want once:\n%s", text, n, all())
+		}
+	}
+	if len(texts) == 0 && all() != "" {
+		l.t.Errorf("said, and nothing should be:\n%s", all())
 	}
 }
 
@@ -251,6 +264,7 @@ func TestAway(t *testing.T) {
 	db.until(t, "stored 2", func() bool { return len(db.lines) == 3 })
 	l.write(3)
 	db.until(t, "stored 3", func() bool { return len(db.lines) == 4 })
+	l.heard("the database takes records again")
 	db.set(func() { db.away = true })
 	l.write(4, 5)
 	l.end()
@@ -259,7 +273,6 @@ func TestAway(t *testing.T) {
 		t.Errorf("Close error = %v", err)
 	}
 	l.want("first run", "begin eth0", "eth0 1: 1", "eth0 2: 1", "eth0 3: 1", "close")
-	l.heard("the database takes records again")
 	if d := l.Deferred(); d.Added != 3 || d.Own != 2 {
 		t.Errorf("Deferred() = %+v, want 3 added, 2 on disk", d)
 	}
@@ -269,13 +282,12 @@ func TestAway(t *testing.T) {
 
 	db.set(func() { db.away, db.lines = false, nil })
 	l = newLab(t, db, dir, 0)
-	db.until(t, "stored what was left", func() bool { return len(db.lines) == 4 })
+	l.heard("2 records of an earlier run wait there", "has all that was kept")
 	l.write(6)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	l.want("second run", "begin eth0", "eth0 4: 1", "eth0 5: 1", "end eth0, 0 dropped", "begin eth0", "eth0 6: 1", "close")
-	l.heard("2 records of an earlier run wait there", "has all that was kept")
 	if d := l.Deferred(); d.Added != 1 || d.Recovered != 2 || d.Records != 0 {
 		t.Errorf("Deferred() = %+v, want 1 added, 2 recovered", d)
 	}
@@ -332,7 +344,7 @@ func TestFull(t *testing.T) {
 	}
 	first := (kept + 1) * 1_000_000
 	db.set(func() { db.away = false })
-	db.until(t, "stored all", func() bool { return l.Deferred().Batches == 0 })
+	eventually(t, "stored all", func() bool { return l.Deferred().Batches == 0 })
 	l.write(31)
 	l.end()
 	if err := l.Close(); err != nil {
@@ -434,9 +446,8 @@ func TestDamaged(t *testing.T) {
 	f.close()
 	db := &store{}
 	l := newLab(t, db, dir, 0)
-	db.until(t, "emptied", func() bool {
-		return l.Deferred().Batches == 0 || func() bool { db.mu.Unlock(); defer db.mu.Lock(); l.write(1); return false }()
-	})
+	eventually(t, "emptied", func() bool { return l.Deferred().Batches == 0 })
+	l.write(1)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
