@@ -1,7 +1,7 @@
 -- crossings: spends of captured outputs by captured transactions, in chains of at most $6, whose two ends were first seen from different
 -- places. This is the first part of two questions; crossings_list.sql and crossings_matrix.sql each are a second. Both are mempool
 -- sightings: nothing in here says that a transaction was ever confirmed, or that its origin is where it was first seen from.
--- This text is for Postgres; the other database's differs in sighted alone.
+-- This text is for Postgres; the other database's differs in how first is found alone.
 --
 --   $1, $2  the spending transaction at the end was captured (its tx message) from $1 up to $2, both timestamptz
 --   $3, $4  place where the first and the last transaction were first seen: a country as two letters, or tor, i2p, cjdns, private;
@@ -30,27 +30,23 @@ spend AS MATERIALIZED (
     SELECT i.txid, i.prev_txid, least(sum(o.value), 9223372036854775807)::bigint AS value
     FROM input i JOIN output o ON o.txid = i.prev_txid AND o.index = i.prev_vout
     GROUP BY i.txid, i.prev_txid),
--- Who told the node of each of these transactions, by txid, by wtxid, or by sending it.
+-- Who was the first to tell the node of each of these transactions, by txid, by wtxid, or by sending it; and where that is.
 known AS MATERIALIZED (
     SELECT DISTINCT t.txid, t.wtxid
     FROM tx t JOIN (SELECT txid FROM spend UNION SELECT prev_txid FROM spend) s ON s.txid = t.txid),
 named AS MATERIALIZED (
     SELECT txid, wtxid AS hash FROM known UNION SELECT txid, txid FROM known),
-sighted AS MATERIALIZED (
-    SELECT txid, conn, min(seen_at) AS seen_at
-    FROM (SELECT n.txid, v.seen_at, v.conn
-          FROM named n JOIN item i ON i.hash = n.hash
-               CROSS JOIN LATERAL (VALUES (i.first_seen, i.first_conn), (i.second_seen, i.second_conn)) v (seen_at, conn)
-          WHERE i.type IN (1, 5, 1073741825) AND v.conn IS NOT NULL
-          UNION ALL
-          SELECT t.txid, t.seen_at, t.conn FROM tx t JOIN known k ON k.txid = t.txid AND k.wtxid = t.wtxid WHERE NOT t.outbound) s
-    GROUP BY txid, conn),
--- Where the first of them is.
+first AS MATERIALIZED (
+    SELECT txid, seen_at, conn
+    FROM (SELECT txid, seen_at, conn, row_number() OVER (PARTITION BY txid ORDER BY seen_at, conn) AS rank
+          FROM (SELECT n.txid, i.first_seen AS seen_at, i.first_conn AS conn
+                FROM named n JOIN item i ON i.hash = n.hash
+                WHERE i.type IN (1, 5, 1073741825) AND i.first_conn IS NOT NULL
+                UNION ALL
+                SELECT t.txid, t.seen_at, t.conn FROM tx t JOIN known k ON k.txid = t.txid AND k.wtxid = t.wtxid WHERE NOT t.outbound) s) r
+    WHERE rank < 2), -- the planner takes = 1 for something rare
 origin AS MATERIALIZED (
-    SELECT f.txid, p.place
-    FROM (SELECT txid, conn, row_number() OVER (PARTITION BY txid ORDER BY seen_at, conn) AS rank FROM sighted) f
-         JOIN peer_place p ON p.conn = f.conn
-    WHERE f.rank < 2 AND p.place IS NOT NULL), -- Postgres' planner takes = 1 for something rare
+    SELECT f.txid, f.seen_at, p.place FROM first f JOIN peer_place p ON p.conn = f.conn WHERE p.place IS NOT NULL),
 -- Back from each transaction to those that its coins may have come from, and how many coins at most. Two chains with the same ends
 -- and length count once.
 chain AS (
@@ -73,7 +69,7 @@ chain AS (
 pair AS MATERIALIZED (
     SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY to_tx, from_tx ORDER BY hops) AS rank FROM chain) c WHERE rank < 2),
 located AS MATERIALIZED (
-    SELECT c.from_tx, f.place AS from_place, c.to_tx, t.place AS to_place, c.hops, c.value, c.path
+    SELECT c.from_tx, f.place AS from_place, c.to_tx, t.place AS to_place, t.seen_at, c.hops, c.value, c.path
     FROM pair c JOIN origin f ON f.txid = c.from_tx JOIN origin t ON t.txid = c.to_tx),
 crossing AS MATERIALIZED (
     SELECT *

@@ -1,4 +1,5 @@
--- How many crossings there were from each place to each other, and the most that can have crossed. Amounts may count twice, where
+-- How many crossings there were from each place to each other, and the most that can have crossed; this is the end of
+-- crossings.*.sql. Amounts may count twice, where
 -- several chains have a spend in common. There is one row without places where no crossing was found.
 SELECT b.pairs, b.located, b.crossings, b.capped, c.from_place, c.to_place, c.number, c.value
 FROM basis b
