@@ -120,14 +120,18 @@ func (s *Server) running() bool {
 // Wait waits until the server can be reached, and starts it again if it ends.
 func (s *Server) Wait(t testing.TB) {
 	t.Helper()
+	_ = s.connect(t).Close(context.Background()) // it was reached
+}
+
+func (s *Server) connect(t testing.TB) *pgx.Conn {
+	t.Helper()
 	for deadline := time.Now().Add(patch); ; <-time.After(10 * time.Millisecond) {
 		s.Start(t)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		db, err := pgx.Connect(ctx, s.URL())
 		cancel()
 		if err == nil {
-			_ = db.Close(context.Background()) // it was reached
-			return
+			return db
 		}
 		if time.Now().After(deadline) {
 			log, _ := os.ReadFile(filepath.Join(s.Dir, "log")) // the first error counts
@@ -139,13 +143,10 @@ func (s *Server) Wait(t testing.TB) {
 // URL names the server's database for libpq.
 func (s *Server) URL() string { return "postgres://postgres@/postgres?sslmode=disable&host=" + s.Dir }
 
-// Connect returns a connection that is closed with the test.
+// Connect waits as Wait does, and returns a connection that is closed with the test.
 func (s *Server) Connect(t testing.TB) *pgx.Conn {
 	t.Helper()
-	db, err := pgx.Connect(context.Background(), s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := s.connect(t)
 	t.Cleanup(func() { _ = db.Close(context.Background()) }) // the server may be gone
 	return db
 }

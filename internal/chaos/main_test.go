@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -33,6 +34,12 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(programs) != "" {
+		// Tests wait, mostly: as many at once as there are.
+		flag.Parse()
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		os.Exit(netlab.Run(m))
 	}
 	dir, err := os.MkdirTemp("", "programs")

@@ -62,9 +62,9 @@ func recording(t *testing.T) string {
 
 // finish waits for replay's end. One that met the disaster before it had opened the database has said so and ended: it is
 // started again, as its user would.
-func finish(t *testing.T, p *process, args []string) {
+func finish(t *testing.T, s *Server, p *process, args []string) {
 	t.Helper()
-	for range 5 {
+	for range 10 {
 		select {
 		case <-p.done:
 		case <-time.After(2 * patch):
@@ -74,6 +74,7 @@ func finish(t *testing.T, p *process, args []string) {
 			!strings.Contains(said, "unexpected EOF") && !strings.Contains(said, "closed") && !strings.Contains(said, "reset") {
 			break
 		}
+		s.Wait(t)
 		p = start(t, "replay", args...)
 	}
 	p.end(0)
@@ -118,9 +119,9 @@ func TestReplay(t *testing.T) {
 			story = append(story, d.name)
 			d.does(t, s, p, r)
 		}
-		finish(t, first, args(url))
+		finish(t, s, first, args(url))
 		if second != nil {
-			finish(t, second, args(url))
+			finish(t, s, second, args(url))
 		}
 		p.arm(cut{})
 		db = s.Connect(t)
