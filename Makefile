@@ -2,7 +2,7 @@
 
 FUZZTIME ?= 10s
 
-.PHONY: help demo test build accuracy bench fidelity growth lint fuzz clean
+.PHONY: help demo test build accuracy bench fidelity growth lint fuzz clean live chaos
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,14 @@ lint: ## gofmt -s, go vet, staticcheck, go mod tidy -diff
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@scripts/need build
 	@scripts/fuzz $(FUZZTIME)
+
+live: ## send 90,000 announcements a second to sniff, which stores them in a throwaway Postgres, for LIVE (70s); needs root
+	@scripts/need test
+	@BTCSNIFF_CHAOS_LIVE=$(or $(LIVE),70s) go test -count=1 -timeout 60m -run TestLive -v ./internal/chaos
+
+chaos: ## kill Postgres, sniff and replay at random moments, ROUNDS (300) times each, and soak for SOAK (10m); SEED repeats a run; needs root
+	@scripts/need test
+	@BTCSNIFF_CHAOS_ROUNDS=$(or $(ROUNDS),300) BTCSNIFF_CHAOS_SOAK=$(or $(SOAK),10m) BTCSNIFF_CHAOS_SEED=$(SEED) go test -count=1 -timeout 120m -v ./internal/chaos
 
 clean: ## remove what make build and make demo made
 	rm -rf bin
