@@ -12,8 +12,9 @@ import (
 
 // Sizes of calibration. Its networks have seeds of their own, after those of training.
 const (
-	calibrateNetworks = 40
-	calibrateTxs      = 150
+	calibrateNetworks  = 40
+	calibrateTxs       = 150
+	calibrateReachable = 1000
 )
 
 // edges of the groups by what was estimated, for calibration and for the reliability diagram.
@@ -47,7 +48,7 @@ func calibrate(t *likelihood.Table, relays bool, stdout io.Writer) {
 	peers, places := make([]tally, calibrateNetworks), make([]tally, calibrateNetworks)
 	parallel(calibrateNetworks, func(i int) {
 		cfg := mixture(trainSeed+trainNetworks+uint64(i), relays)
-		cfg.Reachable = min(cfg.Reachable, 1000)
+		cfg.Reachable = calibrateReachable
 		n := simnet.New(cfg)
 		rng := rand.New(rand.NewPCG(uint64(i), 5))
 		for k := range uint64(calibrateTxs) {

@@ -39,8 +39,11 @@ type options struct {
 	calibrateOnly bool
 }
 
-// trainSeed is where the seeds of training begin, far from those that flags give.
-const trainSeed = 1 << 40
+// mostSeed is the greatest seed that a flag may give; trainSeed is where the seeds of training begin, beyond all that follow from it.
+const (
+	mostSeed  = 1_000_000
+	trainSeed = 1 << 40
+)
 
 func parse(args []string, stderr io.Writer) (*options, error) {
 	fs := flag.NewFlagSet("accuracy", flag.ContinueOnError)
@@ -50,10 +53,10 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		fs.PrintDefaults()
 	}
 	o := &options{}
-	fs.Uint64Var(&o.seed, "seed", 1, "seed `N` of the networks and their transactions: the same gives the same figures")
+	fs.Uint64Var(&o.seed, "seed", 1, "seed `N` of the networks and their transactions: the same gives the same figures; at most a million")
 	fs.IntVar(&o.networks, "networks", 0, "`N` networks; 0: 4, with -full 12, of which a third for each kind but the first")
 	fs.IntVar(&o.reachable, "reachable", 0, "`N` reachable nodes in each network; 0: 1000")
-	fs.IntVar(&o.txs, "txs", 0, "`N` transactions in each network; 0: 250, with -full 300")
+	fs.IntVar(&o.txs, "txs", 0, "`N` transactions in each network; 0: 500, with -full 300")
 	fs.BoolVar(&o.full, "full", false, "more transactions, and networks that differ from those that the estimator knows; takes some minutes")
 	fs.StringVar(&o.docs, "docs", "", "write the table and the plots into `FOLDER`")
 	fs.StringVar(&o.trainInto, "train", "", "instead, learn the estimator's tables, into a Go `FILE`")
@@ -61,7 +64,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if err := fs.Parse(args); err != nil {
 		return nil, usageError{err}
 	}
-	if fs.NArg() > 0 || o.networks < 0 || o.reachable < 0 || o.reachable == 1 || o.txs < 0 || o.seed >= trainSeed {
+	if fs.NArg() > 0 || o.networks < 0 || o.reachable < 0 || o.reachable == 1 || o.txs < 0 || o.seed > mostSeed {
 		fs.Usage()
 		return nil, usageError{errors.New("usage")}
 	}
@@ -91,7 +94,7 @@ func (o *options) report(stdout io.Writer) error {
 	}
 	def(&o.networks, 4, 12)
 	def(&o.reachable, 1000, 1000)
-	def(&o.txs, 250, 300)
+	def(&o.txs, 500, 300)
 	var all []*measured
 	for i, c := range o.conditions() {
 		networks := o.networks

@@ -22,11 +22,11 @@ var trainShares = [...]float64{0.01, 0.05, 0.2, 0.5, 1}
 
 // Sizes of training.
 const (
-	trainNetworks = 60  // of each mixture
-	trainTxs      = 200 // in each
-	rounds        = 150 // over all examples
+	trainNetworks = 40  // of each mixture
+	trainTxs      = 150 // in each
+	rounds        = 250 // over all examples
 	rate          = 0.08
-	ridge         = 3e-5 // penalty on the squares of weights
+	ridge         = 1e-5 // penalty on the squares of weights
 )
 
 // mixture is one of the networks that are trained and calibrated with: they differ in size, in what is connected to the observer, in
@@ -34,7 +34,7 @@ const (
 func mixture(seed uint64, relays bool) simnet.Config {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	return simnet.Config{
-		Seed: seed, Reachable: []int{1000, 1000, 2500}[rng.IntN(3)], Inbound: []int{-1, 0, 0, 100}[rng.IntN(4)],
+		Seed: seed, Reachable: []int{500, 1000, 1000, 2500}[rng.IntN(4)], Inbound: []int{-1, 0, 0, 100}[rng.IntN(4)],
 		Relays: relays, NoLimit: rng.IntN(3) == 0, OneTimer: rng.IntN(3) == 0, Latency: []float64{0.7, 1, 1, 1.5}[rng.IntN(4)],
 	}
 }
@@ -91,7 +91,11 @@ func learn(relays bool, stdout io.Writer) *likelihood.Table {
 	parallel(trainNetworks, func(i int) { perNetwork[i] = examples(mixture(trainSeed+uint64(i), relays)) })
 	all := slices.Concat(perNetwork...)
 	fmt.Fprintf(stdout, "%d examples\n", len(all))
-	return &likelihood.Table{Weights: fit(all, stdout)}
+	t := &likelihood.Table{Weights: fit(all, stdout)}
+	for i, w := range t.Weights {
+		t.Weights[i] = math.Round(w*1000) / 1000 // as they are written
+	}
+	return t
 }
 
 // writeTable writes a table as Go has it.

@@ -76,7 +76,7 @@ func TestTimers(t *testing.T) {
 		{"the peer opened the connection", opened[0], 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			const txs = 1500
+			const txs = 800
 			sum := 0.0
 			for k := range uint64(txs) {
 				for _, s := range n.Sightings(n.Send(k, c.origin), 1) {
