@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"time"
 
 	"btcsniff/record"
@@ -154,7 +155,9 @@ func scanPeer(rows *sql.Rows, byConnection bool) (p Peer, err error) {
 }
 
 // fromMicros is us microseconds, rounded to whole ones: databases average in different ways behind the point.
-func fromMicros(us float64) time.Duration { return fromSeconds(us/1e6 + 0.5e-6) }
+func fromMicros(us float64) time.Duration {
+	return time.Duration(math.Floor(min(max(us, -9e15), 9e15)+0.5)) * time.Microsecond
+}
 
 // manyConnections of one address at once are more than a node makes.
 const manyConnections = 3
