@@ -34,8 +34,8 @@ type Server struct {
 }
 
 const (
-	nobody = 65534 // the user's number on Debian
-	patch  = 30 * time.Second
+	nobody   = 65534            // the user's number on Debian
+	patience = 30 * time.Second // how long something may take on a busy machine before it counts as hanging
 )
 
 // NewServer makes a server and starts it. It is stopped and removed with the test.
@@ -47,7 +47,7 @@ func NewServer(t testing.TB) *Server {
 	}
 	users, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil || strings.Join(strings.Fields(string(users)), " ") != "0 0 4294967295" && os.Geteuid() == 0 {
-		t.Skip("needs root, or no namespace: Postgres refuses to run as root")
+		t.Skip("needs root: as the root of a namespace only, the server's programs refuse to run")
 	}
 	dir, err := os.MkdirTemp("", "chaos") // a short path: a Unix socket's name has at most 107 bytes
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *Server) Wait(t testing.TB) {
 
 func (s *Server) connect(t testing.TB) *pgx.Conn {
 	t.Helper()
-	for deadline := time.Now().Add(patch); ; <-time.After(10 * time.Millisecond) {
+	for timeout := time.After(patience); ; {
 		s.Start(t)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		db, err := pgx.Connect(ctx, s.URL())
@@ -133,7 +133,9 @@ func (s *Server) connect(t testing.TB) *pgx.Conn {
 		if err == nil {
 			return db
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-timeout:
 			log, _ := os.ReadFile(filepath.Join(s.Dir, "log")) // the first error counts
 			t.Fatalf("the server can't be reached: %v\n%s", err, log)
 		}
@@ -162,7 +164,7 @@ func (s *Server) Stop(t testing.TB, sig syscall.Signal) {
 	_ = s.cmd.Process.Signal(sig) // it may have ended
 	select {
 	case <-s.done:
-	case <-time.After(patch):
+	case <-time.After(patience):
 		t.Fatalf("the server doesn't stop after %v", sig)
 	}
 }

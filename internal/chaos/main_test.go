@@ -144,7 +144,7 @@ func start(t *testing.T, name string, args ...string) *process {
 // expect waits until the process has said something.
 func (p *process) expect(text string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patch); !strings.Contains(p.text(), text); <-time.After(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !strings.Contains(p.text(), text); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("%s said no %q:\n%s", p.cmd.Path, text, p.text())
 		}
@@ -161,7 +161,7 @@ func (p *process) end(code int) string {
 	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(2 * patch):
+	case <-time.After(2 * patience):
 		p.t.Fatalf("%s doesn't end:\n%s", p.cmd.Path, p.text())
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != code {

@@ -100,7 +100,7 @@ func (p *Proxy) pass(to, from net.Conn, cuts func(b []byte) (n int, end, after b
 				b = b[:n]
 			}
 			if after {
-				p.blind(from)
+				from.Close() // before the answer comes
 			}
 			if _, err := to.Write(b); err != nil {
 				return
@@ -117,9 +117,6 @@ func (p *Proxy) pass(to, from net.Conn, cuts func(b []byte) (n int, end, after b
 		}
 	}
 }
-
-// blind closes a client's connection before the answer comes.
-func (p *Proxy) blind(client net.Conn) { client.Close() }
 
 // cuts says how much of what a client says is passed on, and whether its connection is cut then.
 func (p *Proxy) cuts(b []byte) (n int, end, after bool) {

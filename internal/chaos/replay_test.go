@@ -67,7 +67,7 @@ func finish(t *testing.T, s *Server, p *process, args []string) {
 	for range 10 {
 		select {
 		case <-p.done:
-		case <-time.After(2 * patch):
+		case <-time.After(2 * patience):
 			t.Fatalf("replay doesn't end:\n%s", p.text())
 		}
 		if said := p.text(); p.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said, "57P0") && !strings.Contains(said, "can't connect") &&

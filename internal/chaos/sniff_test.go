@@ -138,7 +138,7 @@ func killOften(t *testing.T, s *Server, w *traffic, iface, url, sensor string, w
 	// The last run stores what is left.
 	last := start(t, "sniff", args...)
 	last.expect("listening on")
-	for deadline := time.Now().Add(patch); len(spool.Others(dir, nil)) > 0 || left(dir); <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); len(spool.Others(dir, nil)) > 0 || left(dir); <-time.After(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("%s: records still wait:\n%s", sensor, last.text())
 			return
