@@ -18,7 +18,7 @@ var crossingsCommand = command{
 	about: "Lists transactions first seen from one country whose coins one first seen from another country spends",
 	more: `Both transactions must have been captured themselves (tx messages), and each be first seen from a peer whose place is known: see --geoip of
 replay and sniff. A crossing is where the coins were announced from, which need not be where their owners are: the first announcer
-often is not the origin (docs/accuracy.md), and what seems to be change is a guess (docs/queries.md). All of it was seen in the
+often is not the origin (docs/accuracy.md), and what seems to be change is a guess (docs/crossings.md). All of it was seen in the
 mempool: whether a transaction was confirmed is in no record.
 
 Of each end there is the place of the peer that was first, its lead, how many peers can't be told from it within the error of their
