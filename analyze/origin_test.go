@@ -113,11 +113,10 @@ func TestOriginProbability(t *testing.T) {
 	if few := Origin(alone, Model{Silent: true}); few.Probability >= far.Probability || len(few.Assumed) == 0 {
 		t.Errorf("probability %.2f where the share that is watched isn't known, %.2f where it is 90 %%; assumed %q", few.Probability, far.Probability, few.Assumed)
 	}
-	if opened := slices.Clone(alone); true {
-		opened[0].PeerOpened = true
-		if v := Origin(opened, Model{Watched: 0.01, Silent: true}); v.Peer != 0 || v.Place == "" {
-			t.Errorf("Origin = %+v, want peer 0", v)
-		}
+	opened := slices.Clone(alone)
+	opened[0].PeerOpened = true
+	if v := Origin(opened, Model{Watched: 0.1, Silent: true}); v.Peer != 0 || v.Probability < 0.2 {
+		t.Errorf("peer %d with %.2f, of one that opened its connection and was alone for four seconds; want peer 0 with 0.2 at least", v.Peer, v.Probability)
 	}
 }
 

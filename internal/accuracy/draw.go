@@ -69,7 +69,7 @@ func (c *chart) bars(panel int, title string, m *measured, count func(*result) (
 		fmt.Fprintf(c, `<text x="%.1f" y="%.1f" text-anchor="middle">%g %%</text>`+"\n", px, py+18, 100*shares[i])
 	}
 	for e, name := range estimatorNames {
-		px, py := place(panel, float64(e)*0.33, 0)
+		px, py := place(panel, float64(e)*0.37, 0)
 		fmt.Fprintf(c, `<rect x="%.1f" y="%.1f" width="10" height="10" fill="%s"/><text x="%.1f" y="%.1f">%s</text>`+"\n", px, py+48, colours[e], px+14, py+57, name)
 	}
 }

@@ -47,7 +47,7 @@ func (c *condition) evaluate(txs int, found func(share int, a answer)) {
 		tx := n.Send(k, n.Origin(k))
 		for i, share := range shares {
 			m := c.model
-			m.Peers, m.Silent = n.Peers(share), !c.cfg.Relays
+			m.Peers = n.Peers(share)
 			if m.Watched == 0 {
 				m.Watched = share
 			}

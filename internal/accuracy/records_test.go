@@ -47,13 +47,13 @@ type wireEvent struct {
 
 func (w *wire) at(at int64, send func()) { w.events = append(w.events, wireEvent{at, send}) }
 
-// near and far are the observer's and the peer's ends of a connection.
+// ends are the observer's and the peer's ends of a connection.
 func (w *wire) ends(peer string) (near, far *pcaptest.Side) {
-	if c := w.peers[peer]; w.dialed[peer] {
+	c := w.peers[peer]
+	if w.dialed[peer] {
 		return c.A, c.B
-	} else {
-		return c.B, c.A
 	}
+	return c.B, c.A
 }
 
 // connect opens a peer's connection, with version messages, and a ping that tells its round-trip time.
