@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"btcsniff/analyze"
+	"btcsniff/internal/cli"
 	"btcsniff/internal/pcaptest"
 )
 
@@ -356,4 +359,52 @@ func readOrigins(t *testing.T, path string) map[string]string {
 		origins[tx.TxID] = tx.Country
 	}
 	return origins
+}
+
+// TestCrossingsCommand runs the command on the chain: what it prints for people and for programs, and what it refuses.
+func TestCrossingsCommand(t *testing.T) {
+	c := newChain()
+	d := testDatabases(t)[0]
+	c.store(t, d)
+	call := func(args ...string) (string, string, int) {
+		var out, errs bytes.Buffer
+		err := run(t.Context(), append([]string{"crossings", "--db", d.url}, args...), &out, &errs)
+		return out.String(), errs.String(), cli.ExitCode(err)
+	}
+	out, errs, code := call("--to", "de")
+	for _, want := range []string{
+		"  NL to DE  500000 satoshi, 1 spend, unconfirmed\n", "\n  from  " + id(c.t0) + "  first " + peerNL + ", 21.000 ms before the next of 3 peers",
+		"\n  to    " + id(c.t1), "\n  guess a payment (power_of_ten_value); the change was spent from NL\n",
+		"\n  but   1 other transaction spends the same coins", "\n1 crossings among 5 pairs",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+	if code != cli.Done || errs != "" {
+		t.Errorf("exit code %d, %q", code, errs)
+	}
+	out, _, _ = call("--hops", "3", "--from", "NL", "--to", "BR", "--json")
+	row := values(t, out, []string{"status", "hops", "value", "from_tx", "from_place", "to_tx", "to_place", "path", "role", "role_votes", "change_tx",
+		"change_place", "rivals", "outputs", "output", "address", "from_peer", "from_seen_at", "from_lead_us", "from_ties", "from_peers", "from_likely",
+		"from_confidence", "to_peer", "to_seen_at", "to_lead_us", "to_ties", "to_peers", "to_likely", "to_confidence"})
+	want := []any{"unconfirmed", json.Number("3"), json.Number("498000"), id(c.t0), "NL", id(c.t3), "BR",
+		strings.Join([]string{id(c.t0), id(c.t1), id(c.t2), id(c.t3)}, " "), "payment", "power_of_ten_value", id(c.c1), "NL"}
+	if diff := cmp.Diff(want, row[:len(want)]); diff != "" {
+		t.Errorf("row differs (-want +got):\n%s", diff)
+	}
+	if out, _, _ := call("--matrix", "--csv"); out != "from_place,to_place,crossings,value\nDE,BR,1,498000\nNL,DE,1,500000\nNL,US,1,500000\n" {
+		t.Errorf("matrix: %s", out)
+	}
+	for _, tt := range []struct{ flag, value, want string }{
+		{"--hops", "11", "want a number from 1 to 10"}, {"--hops", "0", "want a number from 1 to 10"}, {"--limit", "0", "want a number from 1 to 1000"},
+		{"--from", "Germany", "want a country as two letters"}, {"--since", "yesterday", "want a time as in"}, {"--until", "2026-13-01", "want a time as in"},
+	} {
+		if out, errs, code := call(tt.flag, tt.value); code != cli.Usage || !strings.Contains(errs, tt.want) || out != "" {
+			t.Errorf("%s %s: exit code %d, %q, %q", tt.flag, tt.value, code, out, errs)
+		}
+	}
+	if _, errs, code := call("--since", "2025-01-02", "--until", "2025-01-02"); code != cli.Usage || !strings.Contains(errs, "want a later time") {
+		t.Errorf("no time: exit code %d, %q", code, errs)
+	}
 }
