@@ -10,9 +10,9 @@ import (
 	"btcsniff/record"
 )
 
-// coverageReach is how far around a first sighting a sensor's blindness is counted, to both sides. Within a minute of its beginning a
+// CoverageReach is how far around a first sighting a sensor's blindness is counted, to both sides. Within a minute of its beginning a
 // transaction has reached nearly all nodes (Decker and Wattenhofer, "Information Propagation in the Bitcoin Network", 2013: 95 % after 40 s).
-const coverageReach = time.Minute
+const CoverageReach = time.Minute
 
 // A Coverage is what a sensor could see of a network at a moment.
 type Coverage struct {
@@ -57,7 +57,7 @@ type span struct {
 
 // addBlind adds the blind times to what each sensor could see.
 func (db *DB) addBlind(ctx context.Context, at record.Time, all map[string]Coverage) error {
-	since, until := at.Add(-coverageReach), at.Add(coverageReach)
+	since, until := at.Add(-CoverageReach), at.Add(CoverageReach)
 	spans := map[string][]span{}
 	for sensor, c := range all {
 		if c.Since > since {

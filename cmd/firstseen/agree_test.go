@@ -164,7 +164,7 @@ func (tr *truth) rtt(conn int64, at record.Time) (rtt, off int64, source string)
 }
 
 // recordings are captures whose JSON lines hold all kinds of records.
-var recordings = []string{"long/capture.pcap", "lossy/lossy.pcap", "midstream/midstream.pcap", "other/other.pcap"}
+var recordings = []string{"lossy/lossy.pcap", "midstream/midstream.pcap"}
 
 // TestAgree compares every answer on both databases with a computation on JSON lines that shares nothing with them.
 func TestAgree(t *testing.T) {
@@ -200,7 +200,7 @@ func (tr *truth) compare(t *testing.T, db *analyze.DB) {
 }
 
 // someHashes are enough to meet every kind of transaction.
-const someHashes = 16
+const someHashes = 10
 
 func (tr *truth) compareTx(t *testing.T, db *analyze.DB) {
 	t.Helper()

@@ -152,7 +152,7 @@ func replayInto(t *testing.T, path string, databases ...testDatabase) []byte {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	local := []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("2001:db8::10/128")}
+	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("2001:db8::10/128")}
 	if _, err := pipeline.Run(ctx, src, pipeline.Config{Outputs: queues, Local: local}); err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func addPeer(t *table, p *analyze.Peer, span analyze.Range) {
 		rttMean, rttMedian = p.MeanRTT, p.MedianRTT
 	}
 	if p.Pongs > 1 {
-		variance, deviation = p.RTTVariance, micros(math.Round(math.Sqrt(p.RTTVariance)))
+		variance, deviation = math.Round(p.RTTVariance), micros(math.Round(math.Sqrt(p.RTTVariance)))
 	}
 	perHour := math.Round(p.PerHour*10) / 10
 	t.row(p.Sensor, span.Since, span.Until, p.Peer, orNil(p.Place), orNil(p.Country), orNil(p.ASN), orNil(p.Organisation), orNil(p.UserAgent),

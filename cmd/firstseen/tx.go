@@ -161,7 +161,7 @@ func ties(n int) string {
 
 // coverage says what the sensor could see.
 func coverage(v *analyze.Coverage, sensor string) string {
-	text := fmt.Sprintf("first of %d watched, %d unreadable, sensor %s blind for %s around it", v.Watched, v.Unreadable, sensor, v.Blind.Round(time.Millisecond))
+	text := fmt.Sprintf("first of %d watched, %d unreadable, sensor %s blind for %.3g of %.0f s around it", v.Watched, v.Unreadable, sensor, v.Blind.Seconds(), 2*analyze.CoverageReach.Seconds())
 	if len(v.Reasons) > 0 {
 		text += " (" + strings.Join(v.Reasons, ", ") + ")"
 	}
