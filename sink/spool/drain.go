@@ -181,10 +181,15 @@ func (s *Sink) step(ctx context.Context) (more bool, err error) {
 	if errors.Is(err, errDone) {
 		return false, nil
 	}
+	if err != nil && !errors.Is(err, errSum) && !errors.Is(err, errGone) && s.unread < rereads {
+		s.unread++
+		return true, err // the disk may be better later
+	}
 	var e entry
 	if err == nil {
 		e, err = s.unpack(h, body)
 	}
+	s.unread = 0
 	if err != nil {
 		s.damaged(f, h, own, err)
 		return true, nil
@@ -224,7 +229,7 @@ func (s *Sink) unpack(h header, body []byte) (entry, error) {
 // damaged gives up an entry that can't be read, or what is left of its file.
 func (s *Sink) damaged(f *files, h header, own bool, why error) {
 	lost := uint64(h.records)
-	if h.kind == 0 {
+	if h == (header{}) {
 		lost = f.skip()
 	} else {
 		f.remove()

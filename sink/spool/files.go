@@ -29,6 +29,8 @@ const (
 var (
 	errFull = errors.New("the spool is full")
 	errDone = errors.New("no more entries")
+	errSum  = errors.New("a checksum is wrong")
+	errGone = errors.New("entries have gone")
 )
 
 // files are a folder's: entries, one behind the other, in files of some size each, the oldest first. Each run begins a file of its
@@ -242,7 +244,7 @@ func readEntry(in io.ReaderAt, at int64, h header) ([]byte, error) {
 		return nil, err
 	}
 	if crc32.Checksum(b, castagnoli) != h.sum {
-		return nil, errors.New("a checksum is wrong")
+		return nil, errSum
 	}
 	return b, nil
 }
@@ -352,7 +354,7 @@ func (f *files) look() error {
 			return err
 		}
 		if old.entries > 0 {
-			return fmt.Errorf("%s has lost %d entries", filepath.Join(f.dir, old.name), old.entries)
+			return fmt.Errorf("%s: %w", filepath.Join(f.dir, old.name), errGone)
 		}
 		f.drop()
 	}

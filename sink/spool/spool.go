@@ -48,6 +48,7 @@ const (
 	retryEvery      = time.Second      // how often a folder that can't be written to is tried again
 	tellEvery       = 10 * time.Second // of capture time: how far a blind time that goes on may be behind
 	refusals        = 3                // how often the database may refuse a batch before that is set aside
+	rereads         = 10               // how often what can't be read is tried again, once a second
 	tellWaits       = 60               // waits with the same cause between two that are told
 )
 
@@ -74,6 +75,7 @@ type Sink struct {
 	// Used by whoever uses the database.
 	begun   map[*record.Capture]bool
 	refused int // times in a row
+	unread  int // likewise, that an entry could not be read
 	dec     *zstd.Decoder
 
 	mu      sync.Mutex

@@ -456,3 +456,50 @@ func TestDamaged(t *testing.T) {
 	}
 	l.heard("what was kept can't be read back")
 }
+
+// A file that can't be opened for a while is waited for.
+func TestUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	folder := Dir(dir, "lab")
+	db := &store{away: true}
+	l := newLab(t, db, dir, 0)
+	l.write(1)
+	if err := l.Close(); err == nil {
+		t.Fatal("nothing was left")
+	}
+	db.set(func() { db.away, db.hang, db.lines = false, true, nil })
+	l = newLab(t, db, dir, 0)
+	name := spoolFiles(t, folder)[0]
+	if err := os.Rename(name, name+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.get().reopen(); err != nil {
+		t.Fatal(err)
+	}
+	l.stop()
+	<-l.over
+	if more, err := l.step(t.Context()); !more || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("step = %v, %v, want an error and the entry still there", more, err)
+	}
+	if err := os.Rename(name+".away", name); err != nil {
+		t.Fatal(err)
+	}
+	db.set(func() { db.hang = false })
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.want("all", "begin eth0", "eth0 1: 1", "close")
+}
+
+// reopen has the oldest file opened again.
+func (f *files) reopen() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ahead = false
+	if f.in == nil {
+		return nil
+	}
+	err := f.in.Close()
+	f.in = nil
+	return err
+}
