@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"btcsniff/record"
 )
@@ -27,13 +28,13 @@ func (db *DB) fillEnds(ctx context.Context, list []Crossing) error {
 		return err
 	}
 	filled := map[string]*End{}
-	times := pongTimes{db: db}
+	around := surroundings{db: db, pongs: map[record.Time]map[int64]pongs{}, watched: map[watch]map[string]Coverage{}}
 	for _, e := range ends {
 		if was := filled[e.TxID]; was != nil {
 			*e = *was
 			continue
 		}
-		if err := e.fill(ctx, lists[e.TxID], &times); err != nil {
+		if err := e.fill(ctx, lists[e.TxID], &around); err != nil {
 			return err
 		}
 		filled[e.TxID] = e
@@ -43,7 +44,7 @@ func (db *DB) fillEnds(ctx context.Context, list []Crossing) error {
 
 // fill takes what there is to say of a transaction from its announcers: those of the sensor that saw it first, as times of others are by
 // other clocks.
-func (e *End) fill(ctx context.Context, list []Announcer, times *pongTimes) error {
+func (e *End) fill(ctx context.Context, list []Announcer, around *surroundings) error {
 	var seen []Announcer
 	for part := range bySensor(list) {
 		if len(seen) == 0 || cmp.Or(cmp.Compare(part[0].SeenAt, seen[0].SeenAt), cmp.Compare(part[0].Conn, seen[0].Conn)) < 0 {
@@ -53,7 +54,7 @@ func (e *End) fill(ctx context.Context, list []Announcer, times *pongTimes) erro
 	if len(seen) == 0 {
 		return nil
 	}
-	measured, err := times.near(ctx, seen[0].SeenAt)
+	measured, err := around.times(ctx, seen[0].SeenAt)
 	if err != nil {
 		return err
 	}
@@ -67,30 +68,51 @@ func (e *End) fill(ctx context.Context, list []Announcer, times *pongTimes) erro
 	for i := range seen {
 		sightings[i] = seen[i].Sighting
 	}
-	v := Origin(sightings, Model{})
+	peers, err := around.peers(ctx, first)
+	if err != nil {
+		return err
+	}
+	v := Origin(sightings, Model{Peers: peers})
 	e.Ties, e.Likely, e.Confidence = len(v.Ties), v.Place, v.Confidence
 	return nil
 }
 
-// pongTimes are measurements of round-trip times that many transactions share: those of a stretch of rttReach, with as much to both sides.
-type pongTimes struct {
-	db    *DB
-	known map[record.Time]map[int64]pongs // by beginning of the stretch
+// surroundings are what many transactions share.
+type surroundings struct {
+	db      *DB
+	pongs   map[record.Time]map[int64]pongs // by the beginning of a stretch of rttReach: those in it, and in as much before and after
+	watched map[watch]map[string]Coverage   // by sensor, when the first transaction of a minute was seen
 }
 
-// near returns the measurements around a moment.
-func (p *pongTimes) near(ctx context.Context, at record.Time) (map[int64]pongs, error) {
+// A watch is a minute on a network.
+type watch struct {
+	minute  record.Time
+	network string
+}
+
+// times returns measurements of round-trip times around a moment.
+func (s *surroundings) times(ctx context.Context, at record.Time) (map[int64]pongs, error) {
 	begin := at - at%record.Time(rttReach.Microseconds())
-	if m, ok := p.known[begin]; ok {
+	if m, ok := s.pongs[begin]; ok {
 		return m, nil
 	}
-	m, err := p.db.pongsFrom(ctx, begin.Add(-rttReach), begin.Add(2*rttReach))
-	if err != nil {
-		return nil, err
+	m, err := s.db.pongsFrom(ctx, begin.Add(-rttReach), begin.Add(2*rttReach))
+	if err == nil {
+		s.pongs[begin] = m
 	}
-	if p.known == nil {
-		p.known = map[record.Time]map[int64]pongs{}
+	return m, err
+}
+
+// peers returns how many connections could be read when a transaction was announced first.
+func (s *surroundings) peers(ctx context.Context, first *Announcer) (int, error) {
+	key := watch{first.SeenAt - first.SeenAt%record.Time(time.Minute.Microseconds()), first.Network}
+	covered, ok := s.watched[key]
+	if !ok {
+		var err error
+		if covered, err = s.db.coverage(ctx, first.SeenAt, first.Network); err != nil {
+			return 0, err
+		}
+		s.watched[key] = covered
 	}
-	p.known[begin] = m
-	return m, nil
+	return int(covered[first.Sensor].Watched), nil
 }
