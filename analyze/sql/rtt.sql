@@ -6,3 +6,4 @@ SELECT conn, count(*) AS pongs,
 FROM pong
 WHERE NOT outbound AND rtt_us > 0 AND seen_at >= $1 AND seen_at < $2
 GROUP BY conn
+ORDER BY conn
