@@ -86,46 +86,35 @@ func TestReplay(t *testing.T) {
 	t.Parallel()
 	netlabNeed(t)
 	r := random(t)
+	dir := recording(t)
+	const lanes = 3
+	for lane := range lanes {
+		mine := rand.New(rand.NewPCG(r.Uint64(), 2))
+		t.Run(fmt.Sprint("lane ", lane), func(t *testing.T) {
+			t.Parallel()
+			replayOften(t, mine, dir, (rounds(t)+lanes-1)/lanes)
+		})
+	}
+}
+
+// replayOften replays what is in dir into a new schema for each round, with a server of its own.
+func replayOften(t *testing.T, r *rand.Rand, dir string, rounds int) {
 	s := NewServer(t)
 	p := NewProxy(t, s)
-	dir := recording(t)
 	args := func(url string) []string {
 		return []string{"-q", "--local", "192.0.2.10", "--local", "2001:db8::10", "--sink", url, dir}
 	}
 	db := s.Connect(t)
 	start(t, "replay", args(schema(t, db, s.URL(), "truth"))...).end(0)
 	want := stored(t, db, "truth")
-	for n := range rounds(t) {
+	for n := range rounds {
 		name := fmt.Sprintf("round%d", n)
-		db := s.Connect(t)
-		url := schema(t, db, p.URL(), name)
-		story := []string{}
+		url := schema(t, s.Connect(t), p.URL(), name)
 		began := time.Now()
-		first := start(t, "replay", args(url)...)
-		var second *process
-		if n%5 == 4 {
-			story = append(story, "two processes")
-			second = start(t, "replay", args(url)...)
-		}
-		for range 1 + r.IntN(2) {
-			upTo(r, 300*time.Millisecond)
-			if r.IntN(2) == 0 {
-				story = append(story, "replay is killed")
-				first.kill()
-				first = start(t, "replay", args(url)...)
-				continue
-			}
-			d := disasters[r.IntN(len(disasters))]
-			story = append(story, d.name)
-			d.does(t, s, p, r)
-		}
-		finish(t, s, first, args(url))
-		if second != nil {
-			finish(t, s, second, args(url))
-		}
+		story := replayRound(t, s, p, r, args(url), n%5 == 4)
 		ended := time.Now()
 		p.arm(cut{})
-		db = s.Connect(t)
+		db := s.Connect(t)
 		equal(t, name+": "+strings.Join(story, ", "), want, stored(t, db, name))
 		if _, err := db.Exec(t.Context(), "DROP SCHEMA "+name+" CASCADE"); err != nil {
 			t.Fatal(err)
@@ -135,4 +124,32 @@ func TestReplay(t *testing.T) {
 			return
 		}
 	}
+}
+
+// replayRound runs replay to its end, or two of them, and breaks something meanwhile.
+func replayRound(t *testing.T, s *Server, p *Proxy, r *rand.Rand, args []string, two bool) (story []string) {
+	t.Helper()
+	first := start(t, "replay", args...)
+	var second *process
+	if two {
+		story = append(story, "two processes")
+		second = start(t, "replay", args...)
+	}
+	for range 1 + r.IntN(2) {
+		upTo(r, 300*time.Millisecond)
+		if r.IntN(2) == 0 {
+			story = append(story, "replay is killed")
+			first.kill()
+			first = start(t, "replay", args...)
+			continue
+		}
+		d := disasters[r.IntN(len(disasters))]
+		story = append(story, d.name)
+		d.does(t, s, p, r)
+	}
+	finish(t, s, first, args)
+	if second != nil {
+		finish(t, s, second, args)
+	}
+	return story
 }
