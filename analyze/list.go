@@ -19,6 +19,8 @@ type ListQuery struct {
 	MinLead      time.Duration // the least lead over the second. Where it is not 0, somebody must have been second
 	Limit        int           // how many, at most; 0: 20
 	Oldest       bool          // begin with the oldest, not the latest
+
+	sensors int64 // that there are
 }
 
 const defaultLimit = 20
@@ -71,6 +73,9 @@ func (db *DB) List(ctx context.Context, q ListQuery) ([]First, error) {
 	if q.Until != 0 {
 		want.hi = min(q.Until, maxTime)
 	}
+	if q.sensors, err = db.count(ctx, "sensor"); err != nil {
+		return nil, err
+	}
 	var list []First
 	for length := firstSlice; len(list) < q.Limit && want.lo < want.hi; length *= 4 {
 		part := want.cut(length, all, q.Oldest)
@@ -87,6 +92,14 @@ func (db *DB) List(ctx context.Context, q ListQuery) ([]First, error) {
 		length = min(length, math.MaxInt64/8)
 	}
 	return list, nil
+}
+
+// count counts the rows of a table, which is one of ours.
+func (db *DB) count(ctx context.Context, table string) (n int64, err error) {
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count %s: %w", table, err)
+	}
+	return n, nil
 }
 
 // cut returns the part of s that is looked at next. What is outside of all, where there can hardly be anything, counts as no time.
@@ -134,7 +147,11 @@ func (db *DB) listSlice(ctx context.Context, q *ListQuery, part slice, n int) (l
 
 // listPage asks for transactions, without their leads.
 func (db *DB) listPage(ctx context.Context, q *ListQuery, part slice, n, skip int) ([]First, error) {
-	rows, err := db.QueryContext(ctx, db.text("list"), part.lo.Std(), part.hi.Std(), q.Peer, q.Place, int64(n), q.MinLead.Microseconds(), q.Oldest, int64(skip))
+	lead := q.MinLead.Microseconds()
+	if q.sensors > 1 {
+		lead = 0 // the lead on one sensor's clock may be greater
+	}
+	rows, err := db.QueryContext(ctx, db.text("list"), part.lo.Std(), part.hi.Std(), q.Peer, q.Place, int64(n), lead, q.Oldest, int64(skip))
 	if err != nil {
 		return nil, fmt.Errorf("list transactions: %w", err)
 	}

@@ -1,7 +1,6 @@
 -- Transactions in the order of their first sightings, for those from $1 to $2: the latest come first, or if $7 the earliest. $3 is who was
 -- first, an address, an address and port or a name, and $4 where that is, as in peer_place.place; '' is anybody and anywhere. $5 is how
--- many transactions are wanted at most, behind $8 others. With $6 above 0, those that can't have had such a lead over the second, in microseconds,
--- are left out; the others may have less, as the lead is only known when all sightings are looked at. This text is for DuckDB, which leaves out none.
+-- many transactions are wanted at most, behind $8 others. $6, in Postgres the least lead, is not looked at here. This text is for DuckDB.
 WITH announced AS MATERIALIZED (
     SELECT i.hash, m.conn, m.seen_at
     FROM (SELECT seen_at, conn, unnest(items) AS item FROM inv_message WHERE NOT outbound AND seen_at >= $1 AND seen_at < $2) m

@@ -138,7 +138,7 @@ func TestDocumentedQueries(t *testing.T) {
 		}
 	}
 	for name, rows := range found {
-		if len(rows) == 0 && name != "blind" && !strings.HasPrefix(name, "schema.md") {
+		if len(rows) == 0 && name != "blind" && name != "silent" && !strings.HasPrefix(name, "schema.md") {
 			t.Errorf("%s: finds nothing", name)
 		}
 	}
