@@ -57,8 +57,10 @@ func Migrate(ctx context.Context, db *pgx.Conn) error {
 func schemaVersion(ctx context.Context, db *pgx.Conn, newest int) (version int, err error) {
 	var place *string
 	var exists bool
-	err = db.QueryRow(ctx, `SELECT current_schema()::text,
-		to_regclass(quote_ident(current_schema()) || '.schema_version') IS NOT NULL`).Scan(&place, &exists)
+	// Not by to_regclass, which remembers that there was no such table while another process made it.
+	err = db.QueryRow(ctx, `SELECT current_schema()::text, EXISTS (
+		SELECT FROM pg_class WHERE relname = 'schema_version' AND relnamespace = (
+			SELECT oid FROM pg_namespace WHERE nspname = current_schema()))`).Scan(&place, &exists)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("look for tables: %w", err)

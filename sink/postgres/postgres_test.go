@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -110,4 +111,25 @@ func TestSink(t *testing.T) {
 			Query: p.query,
 		}
 	})
+}
+
+// TestMigrateTogether makes the tables from several processes at once: one does it, and the others find them.
+func TestMigrateTogether(t *testing.T) {
+	for range 5 {
+		p := fresh(t)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				s, err := Open(t.Context(), p.url, Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
 }
