@@ -19,7 +19,7 @@ type documented struct{ name, text string }
 var (
 	block  = regexp.MustCompile("(?s)```sql\n(.*?)```")
 	head   = regexp.MustCompile("^### (.*)$")
-	given  = regexp.MustCompile("^Values(?: of (\\w+))?: (.*)$")
+	given  = regexp.MustCompile(`^Values(?: of (\w+))?: (.*)$`)
 	quoted = regexp.MustCompile("`('[^`]*')`")
 	param  = regexp.MustCompile(`\$\d+`)
 )
