@@ -252,7 +252,9 @@ func (tr *truth) firsts() (list []analyze.First) {
 		}
 		list = append(list, f)
 	}
-	slices.SortFunc(list, func(a, b analyze.First) int { return cmp.Or(cmp.Compare(b.SeenAt, a.SeenAt), cmp.Compare(a.Hash, b.Hash)) })
+	slices.SortFunc(list, func(a, b analyze.First) int {
+		return cmp.Or(cmp.Compare(b.SeenAt, a.SeenAt), cmp.Compare(a.Hash, b.Hash))
+	})
 	return list
 }
 
@@ -284,7 +286,9 @@ func (tr *truth) compareList(t *testing.T, db *analyze.DB) {
 	} {
 		list := slices.DeleteFunc(slices.Clone(all), func(f analyze.First) bool { return !tt.keep(f) })
 		if tt.q.Oldest {
-			slices.SortFunc(list, func(a, b analyze.First) int { return cmp.Or(cmp.Compare(a.SeenAt, b.SeenAt), cmp.Compare(a.Hash, b.Hash)) })
+			slices.SortFunc(list, func(a, b analyze.First) int {
+				return cmp.Or(cmp.Compare(a.SeenAt, b.SeenAt), cmp.Compare(a.Hash, b.Hash))
+			})
 		}
 		got, err := db.List(t.Context(), tt.q)
 		if err != nil {
