@@ -133,3 +133,20 @@ func TestMigrateTogether(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// TestSchemaVersion looks for the tables in a transaction, before and after another process makes them, as one that waits for it does.
+func TestSchemaVersion(t *testing.T) {
+	p := fresh(t)
+	other := open(t, p.url)
+	exec(t, other, "BEGIN")
+	for want := range 2 {
+		got, err := schemaVersion(t.Context(), other, 9)
+		if err != nil || got != want {
+			t.Errorf("schemaVersion = %d, %v, want %d", got, err, want)
+		}
+		if want == 0 {
+			exec(t, p.db, "CREATE TABLE schema_version AS SELECT 1 AS version")
+		}
+	}
+	exec(t, other, "COMMIT")
+}
