@@ -21,6 +21,7 @@ type Coverage struct {
 	Since      record.Time   // when the recording began; 0: not known
 	Blind      time.Duration // how long the sensor could not see, or not everything, within a minute of the moment. Before Since it could not
 	Reasons    []string      // why
+	Silent     bool          // the observed node announced nothing then, though it sent other things: it only listens
 }
 
 // coverage returns what each sensor could see of a network at a moment.
@@ -46,7 +47,37 @@ func (db *DB) coverage(ctx context.Context, at record.Time, network string) (map
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("count connections: %w", err)
 	}
+	if err := db.addSilent(ctx, at, all); err != nil {
+		return nil, err
+	}
 	return all, db.addBlind(ctx, at, all)
+}
+
+// silentReach is how far from a moment, to both sides, an observed node must have announced nothing to be taken for one that only
+// listens. One that relays announces to its peers every few seconds.
+const silentReach = 2 * time.Minute
+
+// addSilent notes whose observed node only listens.
+func (db *DB) addSilent(ctx context.Context, at record.Time, all map[string]Coverage) error {
+	rows, err := db.QueryContext(ctx, db.text("silent"), at.Add(-silentReach).Std(), at.Add(silentReach).Std())
+	if err != nil {
+		return fmt.Errorf("look for who only listens: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var sensor string
+		if err := rows.Scan(&sensor); err != nil {
+			return fmt.Errorf("look for who only listens: %w", err)
+		}
+		if c, ok := all[sensor]; ok {
+			c.Silent = true
+			all[sensor] = c
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("look for who only listens: %w", err)
+	}
+	return nil
 }
 
 // A span is a part of time, and why nothing was seen in it.

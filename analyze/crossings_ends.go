@@ -68,11 +68,11 @@ func (e *End) fill(ctx context.Context, list []Announcer, around *surroundings) 
 	for i := range seen {
 		sightings[i] = seen[i].Sighting
 	}
-	peers, err := around.peers(ctx, first)
+	covered, err := around.coverage(ctx, first)
 	if err != nil {
 		return err
 	}
-	v := Origin(sightings, Model{Peers: peers})
+	v := Origin(sightings, Model{Peers: int(covered.Watched), Silent: covered.Silent})
 	e.Ties, e.Likely, e.Confidence = len(v.Ties), v.Place, v.Confidence
 	return nil
 }
@@ -103,16 +103,16 @@ func (s *surroundings) times(ctx context.Context, at record.Time) (map[int64]pon
 	return m, err
 }
 
-// peers returns how many connections could be read when a transaction was announced first.
-func (s *surroundings) peers(ctx context.Context, first *Announcer) (int, error) {
+// coverage returns what the sensor could see when a transaction was announced first.
+func (s *surroundings) coverage(ctx context.Context, first *Announcer) (Coverage, error) {
 	key := watch{first.SeenAt - first.SeenAt%record.Time(time.Minute.Microseconds()), first.Network}
 	covered, ok := s.watched[key]
 	if !ok {
 		var err error
 		if covered, err = s.db.coverage(ctx, first.SeenAt, first.Network); err != nil {
-			return 0, err
+			return Coverage{}, err
 		}
 		s.watched[key] = covered
 	}
-	return int(covered[first.Sensor].Watched), nil
+	return covered[first.Sensor], nil
 }

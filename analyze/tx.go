@@ -88,6 +88,7 @@ func (db *DB) addScenes(ctx context.Context, tx *Transaction, list []Announcer, 
 		if given.Peers == 0 {
 			given.Peers = int(s.Coverage.Watched)
 		}
+		given.Silent = given.Silent || s.Coverage.Silent
 		s.Verdict = Origin(seen, given)
 		tx.Sensors = append(tx.Sensors, s)
 	}

@@ -92,8 +92,8 @@ func TestCoverage(t *testing.T) {
 			}
 			c := tx.Sensors[0].Coverage
 			want := 54011869*time.Microsecond + 1198334*time.Microsecond + time.Second + 789797*time.Microsecond
-			if c.Watched != 5 || c.Unreadable != 0 || c.Blind != want {
-				t.Errorf("coverage %+v, want 5 watched and %v blind", c, want)
+			if c.Watched != 5 || c.Unreadable != 0 || c.Blind != want || c.Silent {
+				t.Errorf("coverage %+v, want 5 watched, %v blind, and a node that relays", c, want)
 			}
 			if got := strings.Join(c.Reasons, ", "); got != "kernel drops, not yet recording, spool full, interface down" &&
 				got != "not yet recording, kernel drops, spool full, interface down" {

@@ -165,6 +165,9 @@ func coverage(v *analyze.Coverage, sensor string) string {
 	if len(v.Reasons) > 0 {
 		text += " (" + strings.Join(v.Reasons, ", ") + ")"
 	}
+	if v.Silent {
+		text += "; the node only listened"
+	}
 	return text
 }
 

@@ -201,11 +201,16 @@ func TestRecords(t *testing.T) {
 	named := 0
 	for k, list := range want {
 		m := analyze.Model{Watched: 0.8, Silent: true, Peers: n.Peers(0.8)}
-		got, err := db.Tx(ctx, hashes[k].String(), m)
+		unsaid := m
+		unsaid.Silent = false // the recording tells
+		got, err := db.Tx(ctx, hashes[k].String(), unsaid)
 		if err != nil || len(got.Sensors) != 1 {
 			t.Fatalf("transaction %d: %d sensors, error %v", k, len(got.Sensors), err)
 		}
 		scene := got.Sensors[0]
+		if !scene.Coverage.Silent {
+			t.Errorf("transaction %d: the observer, which announces nothing, is taken to relay", k)
+		}
 		if len(scene.Announcers) != len(list) {
 			t.Errorf("transaction %d: %d announcers, want %d", k, len(scene.Announcers), len(list))
 		}

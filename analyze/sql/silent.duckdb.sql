@@ -1,0 +1,15 @@
+-- The sensors whose observed node only listened between $1 and $2: it announced nothing in the minutes that these are in, though
+-- pings or pongs of its own were captured within half an hour of them. What it sends to encrypted peers nobody knows.
+-- This text is for DuckDB; the other database's differs in where announcements are.
+SELECT n.name AS sensor
+FROM sensor n
+WHERE EXISTS (
+          SELECT 1 FROM capture c
+          WHERE c.sensor = n.id
+            AND (EXISTS (SELECT 1 FROM ping p WHERE p.capture = c.id AND p.outbound AND p.seen_at BETWEEN $1::timestamptz - interval '30 minutes' AND $2::timestamptz + interval '30 minutes')
+                 OR EXISTS (SELECT 1 FROM pong p WHERE p.capture = c.id AND p.outbound AND p.seen_at BETWEEN $1::timestamptz - interval '30 minutes' AND $2::timestamptz + interval '30 minutes')))
+  AND NOT EXISTS (
+          SELECT 1 FROM capture c JOIN inv_message i ON i.capture = c.id
+          WHERE c.sensor = n.id AND i.outbound
+            AND date_trunc('minute', i.seen_at) BETWEEN date_trunc('minute', $1::timestamptz) AND $2)
+ORDER BY n.name
