@@ -9,9 +9,21 @@ import (
 // only as far as bytes really arrive: a length field that lies costs nothing.
 type buffer struct {
 	src      io.Reader
-	b        []byte
-	pos, end int   // b[pos:end] was read and not yet taken
-	base     int64 // offset of b[0] in what src yields
+	block    *Block
+	b        []byte // the block's
+	pos, end int    // b[pos:end] was read and not yet taken
+	base     int64  // offset of b[0] in what src yields
+}
+
+func newBuffer(src io.Reader, size int) buffer {
+	block := newBlock(size)
+	return buffer{src: src, block: block, b: block.b}
+}
+
+// reset makes b read another source, with the same memory.
+func (b *buffer) reset(src io.Reader) {
+	b.pos, b.end, b.base, b.src = 0, 0, 0, src
+	b.free()
 }
 
 // offset is the place of the next byte in what src yields.
@@ -27,32 +39,44 @@ func (b *buffer) peek(n int) ([]byte, error) {
 }
 
 func (b *buffer) fill(n int) ([]byte, error) {
-	if b.pos > 0 {
-		copy(b.b, b.b[b.pos:b.end])
+	if b.pos > 0 && (!b.block.held() || b.pos+n > len(b.b)) {
 		b.base += int64(b.pos)
-		b.end -= b.pos
-		b.pos = 0
+		rest := b.b[b.pos:b.end]
+		b.pos, b.end = 0, len(rest)
+		b.free()
+		copy(b.b, rest)
 	}
-	for idle := 0; b.end < n; {
-		if b.end == len(b.b) {
-			b.b = append(b.b, make([]byte, min(n, 2*len(b.b))-len(b.b))...)
+	for idle := 0; b.end-b.pos < n; {
+		if b.end == len(b.b) { // and pos is 0: nobody was lent anything of it
+			b.block.b = append(b.b, make([]byte, min(n, 2*len(b.b))-len(b.b))...)
+			b.b = b.block.b
 		}
 		k, err := b.src.Read(b.b[b.end:])
 		b.end += k
 		switch {
-		case b.end >= n:
+		case b.end-b.pos >= n:
 			// The error, if any, comes again with the next call.
 		case err != nil:
-			return b.b[:b.end], err
+			return b.b[b.pos:b.end], err
 		case k > 0:
 			idle = 0
 		case idle == 100:
-			return b.b[:b.end], io.ErrNoProgress
+			return b.b[b.pos:b.end], io.ErrNoProgress
 		default:
 			idle++
 		}
 	}
-	return b.b[:n], nil
+	return b.b[b.pos : b.pos+n], nil
+}
+
+// free goes on with another block if this one is held.
+func (b *buffer) free() {
+	if b.block.held() {
+		old := b.block
+		b.block = old.next()
+		b.b = b.block.b
+		old.Release()
+	}
 }
 
 // take goes on by n bytes, which peek has returned.
@@ -85,7 +109,7 @@ func (b *buffer) forget() int {
 func (b *buffer) unread() io.Reader {
 	rest := append([]byte(nil), b.b[b.pos:b.end]...)
 	src := b.src
-	b.pos, b.end, b.base, b.src = 0, 0, 0, nil
+	b.reset(nil)
 	return &prefixed{rest, src}
 }
 

@@ -11,7 +11,8 @@ type LinkType uint32
 
 // A Packet is one captured packet. With nil Data it is a heartbeat: only Time has advanced.
 type Packet struct {
-	Data    []byte   // borrowed: valid until the next call to Next
+	Data    []byte   // borrowed: valid until the next call to Next, or as long as Block is held
+	Block   *Block   // what Data is in; nil: it can't be held
 	Time    int64    // capture time in nanoseconds since the Unix epoch
 	Len     int      // length on the wire; more than len(Data) if cut at the snap length
 	Link    LinkType // of the file or interface that this packet came from

@@ -85,14 +85,15 @@ type reader struct {
 
 // newReader returns a reader of src that reads blocks of size bytes.
 func newReader(src io.Reader, size int) *reader {
-	return &reader{buf: buffer{src: src, b: make([]byte, size)}}
+	return &reader{buf: newBuffer(src, size)}
 }
 
 // reset makes r read another file of the same capture, with the same memory.
 func (r *reader) reset(src io.Reader) {
 	r.close()
 	r.drops.file++
-	*r = reader{buf: buffer{src: src, b: r.buf.b}, drops: r.drops}
+	*r = reader{buf: r.buf, drops: r.drops}
+	r.buf.reset(src)
 }
 
 func (r *reader) close() {
@@ -111,7 +112,9 @@ func (r *reader) next(p *Packet) error {
 			return err
 		}
 	}
-	return r.decode(r, p)
+	err := r.decode(r, p)
+	p.Block = r.buf.block
+	return err
 }
 
 // open recognises the format by the file's first bytes and reads its header.

@@ -66,7 +66,7 @@ func read(t *testing.T, src capture.Source) (all []capture.Packet) {
 			t.Fatal(err)
 		}
 		if p.Data != nil {
-			p.Data = bytes.Clone(p.Data)
+			p.Data, p.Block = bytes.Clone(p.Data), nil
 			all = append(all, p)
 		}
 	}

@@ -51,7 +51,7 @@ func read(t *testing.T, l *live.Live, n int) (out []capture.Packet) {
 			t.Fatalf("after %d packets of %d: %v", len(out), n, err)
 		}
 		if p.Data != nil {
-			p.Data = bytes.Clone(p.Data)
+			p.Data, p.Block = bytes.Clone(p.Data), nil
 			out = append(out, p)
 		}
 	}

@@ -5,13 +5,14 @@ import (
 	"sync"
 	"time"
 
+	"btcsniff/capture"
 	"btcsniff/record"
 	"btcsniff/segment"
 )
 
 // A crew is a team of several goroutines. Every connection falls to one of them, by a hash that is the same for
-// both directions. The reading goroutine copies payloads into loads, one for each hand, and hands them out
-// together; one more goroutine brings the records back into the order of the packets that they come from,
+// both directions. The reading goroutine puts segments into loads, one for each hand, and hands them out
+// together; payloads stay where they were read, if that can be held. One more goroutine brings the records back into the order of the packets that they come from,
 // so that nothing depends on how many hands there are.
 type crew struct {
 	cfg    *Config
@@ -34,18 +35,19 @@ type hand struct {
 
 // A load is a hand's share of some consecutive packets.
 type load struct {
-	steps []step
-	data  []byte // the segments' payloads, one after the other
-	look  func() // if not nil: called by the hand, after the steps
-	then  func() // if not nil: called when all records of this and the other hands' loads are with the outputs
+	steps  []step
+	blocks []*capture.Block // held for the steps
+	data   []byte           // payloads that are in no block, one after the other
+	look   func()           // if not nil: called by the hand, after the steps
+	then   func()           // if not nil: called when all records of this and the other hands' loads are with the outputs
 }
 
 // A step is one thing for a worker to do.
 type step struct {
 	kind   stepKind
 	worker *worker
-	seg    segment.Segment // Payload is nil: the next size bytes of the load's data
-	size   int
+	seg    segment.Segment
+	size   int // if not 0: the payload is the next so many bytes of the load's data
 	at     record.Time
 	number uint64 // of the packet in its capture
 	order  uint64 // of the step in the run
@@ -110,19 +112,39 @@ func (t *crew) share(s *segment.Segment) int {
 	return int((h >> 33) % uint64(len(t.hands)))
 }
 
-func (t *crew) segment(k *track, s *segment.Segment, at record.Time) {
+func (t *crew) segment(k *track, s *segment.Segment, at record.Time, block *capture.Block) {
 	i := t.share(s)
 	l := t.loads[i]
-	l.data = append(l.data, s.Payload...)
 	t.packet++
-	l.steps = append(l.steps, step{
-		worker: k.workers[i], seg: *s, size: len(s.Payload), at: at, number: k.number, order: t.packet,
-	})
-	l.steps[len(l.steps)-1].seg.Payload = nil
+	l.steps = append(l.steps, step{worker: k.workers[i], seg: *s, at: at, number: k.number, order: t.packet})
+	if len(s.Payload) > 0 {
+		l.keep(&l.steps[len(l.steps)-1], block)
+	}
 	t.bytes += len(s.Payload)
 	if n := len(t.hands); t.bytes >= n*loadBytes || len(l.steps) >= n*loadSteps {
 		t.flush()
 	}
+}
+
+// keep holds the block that the step's payload is in, or copies the payload if there is none.
+func (l *load) keep(s *step, block *capture.Block) {
+	if block == nil {
+		l.data = append(l.data, s.seg.Payload...)
+		s.size, s.seg.Payload = len(s.seg.Payload), nil
+		return
+	}
+	if n := len(l.blocks); n == 0 || l.blocks[n-1] != block {
+		block.Hold()
+		l.blocks = append(l.blocks, block)
+	}
+}
+
+// empty makes the load ready to be used again.
+func (l *load) empty() {
+	for _, b := range l.blocks {
+		b.Release()
+	}
+	*l = load{steps: l.steps[:0], blocks: l.blocks[:0], data: l.data[:0]}
 }
 
 func (t *crew) advance(k *track, now record.Time) {
@@ -215,12 +237,12 @@ func (h *hand) work() {
 			l.look()
 		}
 		h.tagger.to.then = l.then
-		h.done <- h.tagger.to
-		l.steps, l.data, l.look, l.then = l.steps[:0], l.data[:0], nil, nil
+		l.empty()
 		select {
 		case h.loads <- l:
 		default:
 		}
+		h.done <- h.tagger.to
 	}
 }
 
@@ -232,7 +254,9 @@ func (h *hand) take(l *load) {
 		h.tagger.shared = s.kind != takeSegment
 		switch s.kind {
 		case takeSegment:
-			s.seg.Payload, data = data[:s.size:s.size], data[s.size:]
+			if s.size > 0 {
+				s.seg.Payload, data = data[:s.size:s.size], data[s.size:]
+			}
 			s.worker.asm.Segment(&s.seg, s.at, s.number)
 		case advanceTime:
 			s.worker.asm.Advance(s.at)

@@ -95,7 +95,7 @@ func (r *run) locate(ctx context.Context) (head, error) {
 			ev.segment(&seg)
 		}
 		size += len(p.Data)
-		p.Data = h.clone(p.Data)
+		p.Data, p.Block = h.clone(p.Data), nil
 		h.packets = append(h.packets, p)
 		if over {
 			break

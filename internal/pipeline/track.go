@@ -26,8 +26,9 @@ type track struct {
 type team interface {
 	// join gives a new track its workers.
 	join(t *track)
-	// segment takes the segment of t's packet t.number; s is borrowed for the call.
-	segment(t *track, s *segment.Segment, at record.Time)
+	// segment takes the segment of t's packet t.number; s is borrowed for the call. block is what can be held to keep its payload,
+	// nil if there is nothing.
+	segment(t *track, s *segment.Segment, at record.Time, block *capture.Block)
 	// advance says that t's capture time has reached now, before the packet t.number.
 	advance(t *track, now record.Time)
 	// then calls f once all records of what was taken so far are with the outputs.
@@ -54,7 +55,11 @@ func (t *track) packet(p *capture.Packet, team team) (ticked bool) {
 	reason := t.dis.Packet(uint32(p.Link), p.Data, p.Len, p.Time, &t.seg)
 	t.reasons[reason]++
 	if reason == segment.Found {
-		team.segment(t, &t.seg, at)
+		block := p.Block
+		if t.seg.First != 0 { // it came in fragments: its payload is in the dissector's memory
+			block = nil
+		}
+		team.segment(t, &t.seg, at, block)
 	}
 	return ticked
 }
@@ -101,7 +106,7 @@ func (s *solo) join(t *track) {
 	t.workers = []*worker{newWorker(t, s.cfg, s.local, t.out, 1)}
 }
 
-func (s *solo) segment(t *track, seg *segment.Segment, at record.Time) {
+func (s *solo) segment(t *track, seg *segment.Segment, at record.Time, _ *capture.Block) {
 	t.out.now = at
 	t.workers[0].asm.Segment(seg, at, t.number)
 }
