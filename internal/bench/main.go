@@ -221,7 +221,9 @@ func (o *options) programs(dir string) ([]*program, error) {
 		all = append(all, &program{name: tsharkName, rounds: min(o.tsharked, o.rounds), args: args})
 	}
 	two := fixed(o.replay, "-q", "--workers", "2", "--sensor", "bench", "--sink", "null:", o.file)
-	all = append(all, &program{name: twoWorkers, rounds: o.rounds, args: two})
+	// What the second core can give at most: it shares caches and memory with the first.
+	both := fixed("sh", "-c", `"$0" "$@" & "$0" "$@" & wait $! && wait %1`, o.replay, "-q", "--sensor", "bench", "--sink", "null:", o.file)
+	all = append(all, &program{name: twoWorkers, rounds: o.rounds, args: two}, &program{name: twoAtOnce, rounds: o.rounds, args: both})
 	sinks := append([]string{"null:", "jsonl:/dev/null", "duckdb:" + filepath.Join(dir, "%d.duckdb")}, o.sinks...)
 	for _, sink := range sinks {
 		scheme, _, _ := strings.Cut(sink, ":")

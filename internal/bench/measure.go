@@ -17,6 +17,7 @@ const (
 	tsharkName = "tshark"
 	nullSink   = "replay, null"
 	twoWorkers = "replay, null, 2 workers"
+	twoAtOnce  = "replay, null, two at once"
 )
 
 // A program is one command line that is measured.
@@ -107,6 +108,10 @@ func report(w io.Writer, o *options, programs []*program) error {
 	}
 	if one, two := find(programs, nullSink), find(programs, twoWorkers); one != nil && two != nil {
 		fmt.Fprintf(w, "\n2 workers are %.2f times as fast as 1 to null\n", one.median().wall.Seconds()/two.median().wall.Seconds())
+	}
+	if one, both := find(programs, nullSink), find(programs, twoAtOnce); one != nil && both != nil {
+		fmt.Fprintf(w, "two replays of one worker, side by side, do %.2f times the work of one in its time: more can't be had of this machine's second core\n",
+			2*one.median().wall.Seconds()/both.median().wall.Seconds())
 	}
 	return nil
 }
