@@ -103,6 +103,12 @@ func (f *exportFlags) write(ctx context.Context, c *call, e *analyze.Export) err
 	if f.out == "-" {
 		return f.rows(ctx, c.stdout, e)
 	}
+	if special(f.out) {
+		if f.format == "parquet" {
+			return fmt.Errorf("%s is no ordinary file: --format parquet wants one", f.out)
+		}
+		return writeThrough(f.out, func(w io.Writer) error { return f.rows(ctx, w, e) })
+	}
 	partial := filepath.Join(filepath.Dir(f.out), fmt.Sprintf(".%s.%08x.partial", filepath.Base(f.out), rand.Uint32()))
 	err := f.fill(ctx, partial, e)
 	if err == nil {

@@ -18,7 +18,7 @@ var listCommand = command{
 		q := &analyze.ListQuery{}
 		timeFlag(fs, &q.Since, "since", "only transactions first seen at `TIME` or later")
 		timeFlag(fs, &q.Until, "until", "only transactions first seen before `TIME`")
-		fs.StringVar(&q.Place, "country", "", "only where the first peer is in this `COUNTRY`: two letters, or tor, i2p, cjdns, private")
+		placeFlag(fs, &q.Place, "country", "only where the first peer is in this `COUNTRY`")
 		fs.StringVar(&q.Peer, "peer", "", "only where this `PEER` was first: an address, with or without port, or an onion name")
 		fs.DurationVar(&q.MinLead, "min-lead", 0, "only where the lead over the second is at least `D`, as in 50ms")
 		fs.IntVar(&q.Limit, "limit", 20, "at most `N` transactions; default 20")

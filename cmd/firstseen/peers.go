@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"btcsniff/analyze"
@@ -46,7 +47,7 @@ func (c *call) peers(ctx context.Context, q analyze.PeersQuery, limit int) error
 	}
 	if len(list) == 0 {
 		c.say("no peer: none is recorded in that time")
-		return c.peerTable().close()
+		return c.peerTable(list).close()
 	}
 	all := len(list)
 	if limit > 0 && all > limit {
@@ -54,15 +55,20 @@ func (c *call) peers(ctx context.Context, q analyze.PeersQuery, limit int) error
 	}
 	c.say("from %s to %s (%.1f s): %s of %d", span.Since, span.Until, span.Until.Sub(span.Since).Seconds(), cli.Plural(uint64(len(list)), "peer"), all)
 	c.say("")
-	t := c.peerTable()
+	t := c.peerTable(list)
 	for i := range list {
 		addPeer(t, &list[i], span)
 	}
 	return t.close()
 }
 
-func (c *call) peerTable() *table {
-	return c.table("", column{"sensor", ""}, column{"since", ""}, column{"until", ""},
+// peerTable shows people the sensor where there are several: each counts its peers for itself.
+func (c *call) peerTable(list []analyze.Peer) *table {
+	sensor := ""
+	if slices.ContainsFunc(list, func(p analyze.Peer) bool { return p.Sensor != list[0].Sensor }) {
+		sensor = "sensor"
+	}
+	return c.table("", column{"sensor", sensor}, column{"since", ""}, column{"until", ""},
 		column{"peer", "peer"}, column{"place", "where"}, column{"country", ""}, column{"asn", "AS"}, column{"organisation", ""}, column{"user_agent", "client"},
 		column{"network", ""}, column{"transport", "transport"}, column{"peer_opened", ""}, column{"connections", "conns"}, column{"watched_s", ""},
 		column{"announced", ""}, column{"announced_per_hour", "announced/h"}, column{"transactions", ""}, column{"firsts", "firsts"}, column{"first_share", "first"},

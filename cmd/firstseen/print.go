@@ -243,9 +243,9 @@ func text(v any) string {
 	case micros:
 		return strconv.FormatInt(int64(v), 10)
 	case share:
-		return strconv.FormatFloat(float64(v), 'g', -1, 64)
+		return strconv.FormatFloat(float64(v), 'f', -1, 64)
 	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64)
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return fmt.Sprint(v)
 }
