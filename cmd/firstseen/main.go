@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	err := dispatch(ctx, args, stdout, stderr)
 	if err != nil {
 		err = interrupted(ctx, err)
-		for _, line := range cli.ErrorLines(cli.RedactErr(err)) {
+		for _, line := range cli.ErrorLines(err) {
 			fmt.Fprintf(stderr, "firstseen: %s\n", printable(line))
 		}
 	}

@@ -31,7 +31,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprint(stdout, usage())
 		return nil
 	case err != nil:
-		fmt.Fprintf(stderr, "replay: %v (replay -h shows all flags)\n", err)
+		fmt.Fprintf(stderr, "replay: %v (replay -h shows all flags)\n", cli.RedactErr(err))
 		return err
 	case opt.ShowVersion:
 		fmt.Fprintf(stdout, "replay (btcsniff) %s\n", cli.Version())

@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string, ask <-chan os.Signal, stdout, stder
 		fmt.Fprint(stdout, usage())
 		return nil
 	case err != nil:
-		fmt.Fprintf(stderr, "sniff: %v (sniff -h shows all flags)\n", err)
+		fmt.Fprintf(stderr, "sniff: %v (sniff -h shows all flags)\n", cli.RedactErr(err))
 		return err
 	case opt.ShowVersion:
 		fmt.Fprintf(stdout, "sniff (btcsniff) %s\n", cli.Version())

@@ -54,7 +54,7 @@ func sniff(ctx context.Context, opt *options, ask <-chan os.Signal, stdout io.Wr
 	src.announce(opt, log)
 	reading, stopReading := opt.reading(ctx)
 	defer stopReading(nil)
-	writing, stopWriting := cli.Writing(ctx)
+	writing, stopWriting := cli.Writing(reading) // also where --duration or another sink ends it
 	defer stopWriting()
 	outs, err := cli.OpenOutputs(reading, writing, opt.Targets, batchAge, stdout, log, stopReading)
 	if err != nil {

@@ -63,7 +63,7 @@ func ErrorLines(err error) (lines []string) {
 		all = Failures{err}
 	}
 	for _, e := range all {
-		lines = append(lines, strings.Join(strings.Fields(e.Error()), " "))
+		lines = append(lines, strings.Join(strings.Fields(RedactErr(e).Error()), " "))
 	}
 	return lines
 }

@@ -94,6 +94,8 @@ func TestRedact(t *testing.T) {
 		{"postgres:secret", "postgres:..."},
 		{"mysql://u:secret@192.0.2.1/db", "mysql://u:xxxxx@192.0.2.1/db"},
 		{"records", "records"},
+		{"host=192.0.2.1 password=secret dbname=d", "host=192.0.2.1 password=xxxxx dbname=d"},
+		{"host=192.0.2.1 password = 'a secret'", "host=192.0.2.1 password = xxxxx"},
 	} {
 		if got := redact(tt.in); got != tt.want {
 			t.Errorf("redact(%s) = %s, want %s", tt.in, got, tt.want)

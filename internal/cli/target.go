@@ -137,6 +137,7 @@ func (j jsonFile) Close() error { return errors.Join(j.JSON.Close(), j.f.Close()
 
 // redact returns a sink's URL without its password, which may be in the user part or among the parameters.
 func redact(s string) string {
+	s = keyword.ReplaceAllString(s, "${1}xxxxx")
 	scheme, _, ok := strings.Cut(s, ":")
 	if !ok {
 		return s
@@ -155,12 +156,15 @@ func redact(s string) string {
 	return u.Redacted()
 }
 
-var postgresURL = regexp.MustCompile(`postgres(ql)?://[^\s"]*`)
+var (
+	postgresURL = regexp.MustCompile(`postgres(ql)?://[^\s"]*`)
+	keyword     = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|[^\s&"']+)`) // of libpq's other form: host=... password=...
+)
 
-// RedactErr returns err, its text without the passwords of the Postgres URLs that it quotes.
+// RedactErr returns err, its text without the passwords of the Postgres URLs and keyword strings that it quotes.
 func RedactErr(err error) error {
 	text := err.Error()
-	clean := postgresURL.ReplaceAllStringFunc(text, redact)
+	clean := keyword.ReplaceAllString(postgresURL.ReplaceAllStringFunc(text, redact), "${1}xxxxx")
 	if clean == text {
 		return err
 	}
