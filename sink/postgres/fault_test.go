@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -495,5 +496,53 @@ func TestReady(t *testing.T) {
 	}
 	if name := s.Database(); !strings.Contains(name, p.schema) || !strings.HasPrefix(name, "postgres database ") {
 		t.Errorf("Database() = %q", name)
+	}
+}
+
+// A brittle connection breaks at a write.
+type brittle struct {
+	net.Conn
+	left int // writes before that
+}
+
+func (b *brittle) Write(p []byte) (int, error) {
+	if b.left--; b.left < 0 {
+		b.Conn.Close()
+		return 0, syscall.EPIPE
+	}
+	return b.Conn.Write(p)
+}
+
+// TestReadyLost loses the first connection at each of its writes: Ready makes another one, unless it was not a connection yet.
+func TestReadyLost(t *testing.T) {
+	again := 0
+	for left := range 12 {
+		p := fresh(t)
+		s, err := New(p.url, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		dial, first := s.config.DialFunc, true
+		s.config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dial(ctx, network, addr)
+			if err == nil && first {
+				c = &brittle{c, left}
+			}
+			first = false
+			return c, err
+		}
+		slept := 0
+		s.sleep = func(context.Context, time.Duration) { slept++ }
+		switch err := s.Ready(t.Context()); {
+		case errors.As(err, new(*pgconn.ConnectError)):
+		case err != nil:
+			t.Errorf("cut at write %d: %v", left, err)
+		default:
+			again += slept
+		}
+	}
+	if again == 0 {
+		t.Error("no connection was lost after it was made")
 	}
 }

@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"btcsniff/record"
 	"btcsniff/sink"
@@ -111,13 +113,26 @@ func New(url string, opt Options) (*Sink, error) {
 	return s, nil
 }
 
-// Ready connects, and brings the tables up to date, now. Its error is Open's; Away says whether waiting may help.
+// Ready connects, and brings the tables up to date, now. A connection that is lost meanwhile is made again, but not one that can't be
+// made at all. Its error is Open's; Away says whether waiting may help.
 func (s *Sink) Ready(ctx context.Context) error {
-	if err := s.connect(ctx); err != nil {
-		return s.explain(err)
+	wait := firstWait
+	for try := 1; ; try++ {
+		err := s.connect(ctx)
+		if err == nil {
+			return nil
+		}
+		ours := errors.As(err, new(*mistakeError)) || errors.As(err, new(*pgconn.ConnectError))
+		if ours || try == readyTries || classify(err, true) == permanent || ctx.Err() != nil {
+			return s.explain(err)
+		}
+		s.sleep(ctx, wait)
+		wait *= 2
 	}
-	return nil
 }
+
+// readyTries is how often Ready connects: with the waits between, for some three seconds.
+const readyTries = 6
 
 // Database names what the sink writes to, for people and to tell it from others: the database and the schema, but not the user.
 func (s *Sink) Database() string {
