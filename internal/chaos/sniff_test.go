@@ -79,13 +79,14 @@ func TestSniffKilled(t *testing.T) {
 	url := schema(t, db, s.URL(), "live")
 	const lanes = 5
 	var all sync.WaitGroup
+	var checks [lanes]func(*pgx.Conn) // made when the database is left in peace
 	for lane := range lanes {
 		w, iface := newTraffic(t, 1+lane)
 		waits := []time.Duration{mayLose + 1500*time.Millisecond} // of one, something is stored for sure
 		for range (rounds(t)+lanes-1)/lanes - 1 {
 			waits = append(waits, 200*time.Millisecond+time.Duration(r.Int64N(int64(3500*time.Millisecond))))
 		}
-		all.Go(func() { killOften(t, s, w, iface, url, fmt.Sprint("sensor", lane), waits) })
+		all.Go(func() { checks[lane] = killOften(t, w, iface, url, fmt.Sprint("sensor", lane), waits) })
 	}
 	gone := make(chan struct{})
 	go func() {
@@ -103,22 +104,25 @@ func TestSniffKilled(t *testing.T) {
 		default:
 		}
 	}
+	db = s.Connect(t)
+	for _, check := range checks {
+		if check != nil {
+			check(db)
+		}
+	}
 }
 
-// killOften starts and kills sniff, and looks at what is stored in the end.
-func killOften(t *testing.T, s *Server, w *traffic, iface, url, sensor string, waits []time.Duration) {
+// killOften starts and kills sniff, and returns what looks at what is stored in the end; nil if that can't be told.
+func killOften(t *testing.T, w *traffic, iface, url, sensor string, waits []time.Duration) (check func(*pgx.Conn)) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	args := []string{"-i", iface, "--sensor", sensor, "--local", local, "--spool", dir, "--sink", url}
-	type run struct {
-		first, last, sure uint64 // messages sent: from, up to, and up to a while before the kill
-	}
-	var runs []run
+	var runs []killed
 	kept := uint64(0)
 	w.during(2, func() {
 		for _, wait := range waits {
 			sniff := start(t, "sniff", args...)
 			sniff.expect("listening on")
-			this := run{first: w.n.Load() + 1}
+			this := killed{first: w.n.Load() + 1}
 			select {
 			case <-time.After(max(0, wait-mayLose)):
 			case <-sniff.done:
@@ -141,23 +145,19 @@ func killOften(t *testing.T, s *Server, w *traffic, iface, url, sensor string, w
 	for deadline := time.Now().Add(patience); len(spool.Others(dir, nil)) > 0 || left(dir); <-time.After(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("%s: records still wait:\n%s", sensor, last.text())
-			return
+			return nil
 		}
 	}
 	last.stop(0)
-	s.Wait(t)
-	config, err := pgx.ParseConfig(s.URL())
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	db, err := pgx.ConnectConfig(context.Background(), config)
-	if err != nil {
-		t.Errorf("%s: %v", sensor, err)
-		return
-	}
-	defer db.Close(context.Background())
-	got := nonces(t, db, "live", sensor)
+	return func(db *pgx.Conn) { wantOnce(t, sensor, runs, nonces(t, db, "live", sensor), kept) }
+}
+
+// A killed is what was sent while one run of sniff listened: messages from first to last, and up to sure a while before the kill.
+type killed struct{ first, last, sure uint64 }
+
+// wantOnce checks that each message is stored once at most, and that of each run nothing is missing but its last moments.
+func wantOnce(t *testing.T, sensor string, runs []killed, got []uint64, kept uint64) {
+	t.Helper()
 	seen := map[uint64]bool{}
 	for _, n := range got {
 		if seen[n] {

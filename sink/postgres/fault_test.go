@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -523,13 +524,13 @@ func TestReadyLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		dial, first := s.config.DialFunc, true
+		dial := s.config.DialFunc
+		var made atomic.Bool // the first; pgx makes more, to cancel a query of a lost one
 		s.config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := dial(ctx, network, addr)
-			if err == nil && first {
+			if err == nil && !made.Swap(true) {
 				c = &brittle{c, left}
 			}
-			first = false
 			return c, err
 		}
 		slept := 0
