@@ -125,33 +125,46 @@ func size[T any](s []T) int {
 	return len(s) * int(unsafe.Sizeof(one))
 }
 
-// Newest is the latest capture time among the records, 0 if there are none: of a connection's end, that of its last packet.
-func (b *Batch) Newest() (t Time) {
+// Span returns the capture times of the first and the last record, 0 if there are none: of a connection's end, that of its last
+// packet.
+func (b *Batch) Span() (first, last Time) {
+	see := func(t Time) {
+		if first == 0 || t < first {
+			first = t
+		}
+		last = max(last, t)
+	}
 	for i := range b.Invs {
-		t = max(t, b.Invs[i].SeenAt)
+		see(b.Invs[i].SeenAt)
 	}
 	for i := range b.Txs {
-		t = max(t, b.Txs[i].SeenAt)
+		see(b.Txs[i].SeenAt)
 	}
 	for i := range b.Blocks {
-		t = max(t, b.Blocks[i].SeenAt)
+		see(b.Blocks[i].SeenAt)
 	}
 	for i := range b.Pings {
-		t = max(t, b.Pings[i].SeenAt)
+		see(b.Pings[i].SeenAt)
 	}
 	for i := range b.Pongs {
-		t = max(t, b.Pongs[i].SeenAt)
+		see(b.Pongs[i].SeenAt)
 	}
 	for i := range b.Versions {
-		t = max(t, b.Versions[i].SeenAt)
+		see(b.Versions[i].SeenAt)
 	}
 	for i := range b.Addrs {
-		t = max(t, b.Addrs[i].SeenAt)
+		see(b.Addrs[i].SeenAt)
 	}
 	for i := range b.Conns {
-		t = max(t, b.Conns[i].ClosedAt)
+		see(b.Conns[i].ClosedAt)
 	}
-	return t
+	return first, last
+}
+
+// Newest is the latest of the records' capture times, 0 if there are none; see Span.
+func (b *Batch) Newest() Time {
+	_, last := b.Span()
+	return last
 }
 
 // Reset empties b and keeps its memory, but nothing that its records pointed to.

@@ -128,38 +128,3 @@ func check(b *record.Batch) error {
 	}
 	return nil
 }
-
-// span returns the times of the first and the last record.
-func span(b *record.Batch) (first, last record.Time) {
-	see := func(t record.Time) {
-		if first == 0 || t < first {
-			first = t
-		}
-		last = max(last, t)
-	}
-	for i := range b.Invs {
-		see(b.Invs[i].SeenAt)
-	}
-	for i := range b.Txs {
-		see(b.Txs[i].SeenAt)
-	}
-	for i := range b.Blocks {
-		see(b.Blocks[i].SeenAt)
-	}
-	for i := range b.Pings {
-		see(b.Pings[i].SeenAt)
-	}
-	for i := range b.Pongs {
-		see(b.Pongs[i].SeenAt)
-	}
-	for i := range b.Versions {
-		see(b.Versions[i].SeenAt)
-	}
-	for i := range b.Addrs {
-		see(b.Addrs[i].SeenAt)
-	}
-	for i := range b.Conns {
-		see(b.Conns[i].ClosedAt)
-	}
-	return first, last
-}

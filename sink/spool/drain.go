@@ -122,7 +122,7 @@ func (s *Sink) setAside(ctx context.Context, e *entry, h header, body []byte, wh
 	s.stats.Lost += uint64(h.records)
 	s.stats.Refused += uint64(h.records)
 	s.mu.Unlock()
-	first, last := span(e.batch)
+	first, last := e.batch.Span()
 	blind := &record.Blind{Capture: e.of(), Reason: record.Refused, From: first, To: last, Records: uint64(h.records), Bytes: uint64(len(body)) + headerLen}
 	if _, err := s.deliver(ctx, &entry{blind: blind}); err != nil {
 		s.opt.Problem(fmt.Errorf("the time from %v to %v can't be noted: %w", first, last, err))

@@ -95,7 +95,7 @@ func (e *entry) of() *record.Capture {
 // encode appends the entry to to, not compressed.
 func (e *entry) encode(to []byte) (header, []byte, error) {
 	if b := e.batch; b != nil {
-		first, _ := span(b)
+		first, _ := b.Span()
 		to, err := encodeBatch(to, b)
 		return header{kind: batchEntry, records: uint32(b.Len()), first: first}, to, err
 	}

@@ -349,7 +349,7 @@ func (s *Sink) lose(b *record.Batch, size int) {
 	s.stats.Dropped += n
 	s.mu.Unlock()
 	s.lost[b.Capture] += n
-	first, last := span(b)
+	first, last := b.Span()
 	i := s.full[b.Capture]
 	if i == nil {
 		i = &interval{Blind: record.Blind{Capture: b.Capture, Reason: record.SpoolFull, From: first, Open: true}}
