@@ -20,6 +20,9 @@ type Assembler struct {
 	strays int // bytes copied for them, of all flows
 	table  int // bytes that conns are counted with
 
+	openHolds int // of holds, the open ones
+	pages     int // that they have, in tcpassembly or as much memory
+
 	nextSweep record.Time
 	due       []*conn // scratch of sweep
 }

@@ -13,10 +13,13 @@ import (
 	"btcsniff/record"
 )
 
-// A hold is the part of a flow that tcpassembly keeps: bytes behind a hole, or of a flow whose start is not known
+// A hold is the part of a flow that is kept: bytes behind a hole, or of a flow whose start is not known
 // yet. It exists only while there are such bytes.
 //
-// It gives tcpassembly places in the hold for sequence numbers: 64 bits, which never wrap. tcpassembly v1.1.19 keeps and
+// Of a flow whose start is not known the bytes nearly always come in order. Until one does not, they lie here one after the other,
+// where a segment of 24 bytes takes 24, and not one of tcpassembly's pages of 2 KB. tcpassembly has all others.
+//
+// The hold gives tcpassembly places in the hold for sequence numbers: 64 bits, which never wrap. tcpassembly v1.1.19 keeps and
 // orders bytes well if it is kept from what it does badly (docs/reassembly.md has the evidence):
 //
 //   - It takes a byte's time and content from whichever segment sorts first. So it is fed only bytes that it
@@ -37,8 +40,10 @@ type hold struct {
 	side    int
 	flow    gopacket.Flow // the hold's name in tcpassembly
 	base    uint32        // sequence number of place 0
-	spans   []span        // what tcpassembly has, in order, disjoint; never empty, but while a segment is being taken
-	pages   int           // in tcpassembly
+	spans   []span        // what is held, in order, disjoint; never empty, but while a segment is being taken
+	lead    []byte        // the bytes of spans, which leave no hole; none once tcpassembly has them
+	given   bool          // tcpassembly has the bytes, else lead; before the flow has started it need not
+	pages   int           // of tcpassembly's, or as much memory
 	cutTo   int64         // bytes before this place and not before the flow's position never come: cut off at the snap length
 	ackedAt record.Time   // when the other side acknowledged all before the first byte held
 	acked   bool          // ackedAt is known
@@ -60,6 +65,7 @@ const (
 
 const (
 	pageBytes   = 1900 // what one of tcpassembly's pages holds
+	spanBytes   = 32   // a span's own memory
 	firstLot    = 1024 // pages that tcpassembly allocates first; then twice as many each time
 	pagesToKeep = 3072 // a tcpassembly that needed more (its first two lots) is replaced once it is empty
 	spare       = 64   // pages for the segment that is being taken
@@ -84,7 +90,7 @@ func pagesFor(n int64) int { return int((n + pageBytes - 1) / pageBytes) }
 type engine struct {
 	asm     *tcpassembly.Assembler
 	opening *hold // whose first segment is being given to asm
-	holds   int   // open ones
+	holds   int   // open ones that it was given
 	names   uint64
 	pages   int // in use
 	most    int // the largest pages
@@ -103,21 +109,40 @@ func (e *engine) New(_, _ gopacket.Flow) tcpassembly.Stream { return e.opening }
 func (e *engine) spent() bool { return e.holds == 0 && e.most > pagesToKeep }
 
 func (a *Assembler) newHold(c *conn, side int, base uint32) *hold {
-	if a.eng == nil || a.eng.spent() {
-		a.eng = newEngine()
-	}
-	if len(a.holds) > 2*a.eng.holds+100 {
+	if len(a.holds) > 2*a.openHolds+100 {
 		a.dropClosed()
 	}
-	e := a.eng
-	e.holds++
-	e.names++
-	var name [8]byte
-	binary.BigEndian.PutUint64(name[:], e.names)
-	h := &hold{a: a, c: c, side: side, base: base, cutTo: noPlace, flow: gopacket.NewFlow(gopacket.EndpointInvalid, name[:], nil)}
+	a.openHolds++
+	h := &hold{a: a, c: c, side: side, base: base, cutTo: noPlace}
 	c.half[side].hold = h
 	a.holds = append(a.holds, h)
 	return h
+}
+
+// handOver gives tcpassembly what is held, and what comes from now on.
+func (h *hold) handOver() {
+	if h.given {
+		return
+	}
+	h.use(-h.pages)
+	a := h.a
+	if a.eng == nil || a.eng.spent() {
+		a.eng = newEngine()
+	}
+	a.eng.holds++
+	a.eng.names++
+	var name [8]byte
+	binary.BigEndian.PutUint64(name[:], a.eng.names)
+	h.flow = gopacket.NewFlow(gopacket.EndpointInvalid, name[:], nil)
+	h.given = true
+	lead := h.lead
+	h.lead = nil
+	for _, s := range h.spans {
+		n := s.hi - s.lo
+		h.use(pagesFor(n))
+		h.give(s.lo, lead[:n], false, false, s.at)
+		lead = lead[n:]
+	}
 }
 
 func (h *hold) half() *half { return &h.c.half[h.side] }
@@ -153,6 +178,7 @@ func (a *Assembler) holdBack(c *conn, side int, seq uint32, p []byte, missing in
 		}
 		h = a.newHold(c, side, base)
 		if half.started {
+			h.handOver()
 			h.give(-1, nil, true, false, at)
 		}
 	}
@@ -169,7 +195,7 @@ func (a *Assembler) holdBack(c *conn, side int, seq uint32, p []byte, missing in
 	}
 	if !h.closed {
 		h.noteAck(at)
-		if a.eng.pages > a.cfg.MaxPages {
+		if a.pages > a.cfg.MaxPages {
 			a.makeRoom()
 		}
 	}
@@ -184,7 +210,7 @@ func (a *Assembler) makeRoom() {
 	})
 	for _, h := range open {
 		for !h.closed {
-			if a.eng.pages <= a.cfg.MaxPages-a.cfg.MaxPages/8 {
+			if a.pages <= a.cfg.MaxPages-a.cfg.MaxPages/8 {
 				return
 			}
 			a.stats.EvictedHolds++
@@ -193,7 +219,7 @@ func (a *Assembler) makeRoom() {
 	}
 }
 
-// addNew gives tcpassembly those of the bytes that it does not have, and that were not handed on.
+// addNew keeps those of the bytes that are not held, and that were not handed on.
 func (h *hold) addNew(lo int64, p []byte, at record.Time) {
 	half := h.half()
 	for len(p) > 0 {
@@ -216,11 +242,23 @@ func (h *hold) addNew(lo int64, p []byte, at record.Time) {
 		if i < len(h.spans) {
 			n = min(n, h.spans[i].lo-lo)
 		}
-		h.spans = slices.Insert(h.spans, i, span{lo, lo + n, noPlace, at})
-		h.use(pagesFor(n))
-		h.give(lo, p[:n], false, false, at)
+		h.keep(i, span{lo, lo + n, noPlace, at}, p[:n])
 		lo, p = lo+n, p[n:]
 	}
+}
+
+// keep keeps new bytes, which become the i-th span.
+func (h *hold) keep(i int, s span, p []byte) {
+	if !h.given && i == len(h.spans) && (i == 0 || h.spans[i-1].hi == s.lo) {
+		h.spans = append(h.spans, s)
+		h.lead = append(h.lead, p...)
+		h.use(pagesFor(int64(len(h.lead)+spanBytes*len(h.spans))) - h.pages)
+		return
+	}
+	h.handOver()
+	h.spans = slices.Insert(h.spans, i, s)
+	h.use(pagesFor(int64(len(p))))
+	h.give(s.lo, p, false, false, s.at)
 }
 
 // find returns the span that the place is in, or the one that a span at the place would be put before.
@@ -246,10 +284,12 @@ func (h *hold) cut(lo, hi int64) {
 }
 
 func (h *hold) use(pages int) {
-	e := h.a.eng
 	h.pages += pages
-	e.pages += pages
-	e.most = max(e.most, e.pages)
+	h.a.pages += pages
+	if e := h.a.eng; h.given {
+		e.pages += pages
+		e.most = max(e.most, e.pages)
+	}
 }
 
 // Reassembled implements tcpassembly.Stream: it hands on what is in order now. A skip in it is a hole that was given
@@ -285,10 +325,13 @@ func (h *hold) ReassemblyComplete() {}
 // close ends an empty hold of a flow that has started.
 func (h *hold) close() {
 	half := h.half()
-	h.give(h.place(half.next), nil, false, true, 0)
+	if h.given {
+		h.give(h.place(half.next), nil, false, true, 0)
+		h.a.eng.holds--
+	}
 	half.hold = nil
 	h.closed = true
-	h.a.eng.holds--
+	h.a.openHolds--
 }
 
 // begin starts a flow at the given sequence number and hands over what is held from there on.
@@ -302,9 +345,29 @@ func (a *Assembler) begin(c *conn, side int, seq uint32) {
 		half.hasAck = false // of another connection's numbers
 	}
 	if h := half.hold; h != nil {
-		h.give(h.place(seq)-1, nil, true, false, a.now)
+		if !h.given && seq == h.first() {
+			h.handOn()
+		} else {
+			h.handOver()
+			h.give(h.place(seq)-1, nil, true, false, a.now)
+		}
 		a.tidy(c, side)
 	}
+}
+
+// handOn hands on all that is held: the flow starts with its first byte, and there is no hole in it.
+func (h *hold) handOn() {
+	half := h.half()
+	lead := h.lead
+	for _, s := range h.spans {
+		n := s.hi - s.lo
+		h.a.deliver(h.c, h.side, lead[:n], s.at)
+		half.next += uint32(n)
+		h.cutTo = max(h.cutTo, s.cut)
+		lead = lead[n:]
+	}
+	h.use(-h.pages)
+	h.spans, h.lead = nil, nil
 }
 
 // skip gives up the hole before the first byte held.

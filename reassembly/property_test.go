@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -207,13 +208,27 @@ func TestPageLimits(t *testing.T) {
 		}
 	})
 	t.Run("one flow whose start is not known", func(t *testing.T) {
-		s := newScript()
-		for i := range 20 {
-			s.a.data(i, "x")
-		}
-		_, a := run(t, Config{MaxPagesPerFlow: 16}, s.steps, advanceNever)
-		if st := a.Stats(); st.EvictedHolds != 1 || st.Delivered != 20 || st.Lost != 0 {
-			t.Errorf("stats = %+v, want all delivered", st)
+		for _, tt := range []struct {
+			name  string
+			piece string
+			swap  int // 1: every second segment comes before the one before it
+		}{
+			{"in order", strings.Repeat("x", pageBytes-spanBytes), 0},
+			{"in order, one byte each", "x", 0},
+			{"out of order", "x", 1},
+		} {
+			s := newScript()
+			pieces := max(20, 20*pageBytes/(len(tt.piece)+spanBytes))
+			if tt.swap == 1 {
+				pieces = 20
+			}
+			for i := range pieces {
+				s.a.data((i^tt.swap)*len(tt.piece), tt.piece)
+			}
+			_, a := run(t, Config{MaxPagesPerFlow: 16}, s.steps, advanceNever)
+			if st := a.Stats(); st.EvictedHolds != 1 || st.Delivered != uint64(pieces*len(tt.piece)) || st.Lost != 0 {
+				t.Errorf("%s: stats = %+v, want one hold evicted, all delivered", tt.name, st)
+			}
 		}
 	})
 	t.Run("all flows", func(t *testing.T) {

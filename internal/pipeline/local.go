@@ -44,6 +44,13 @@ const (
 	headBytes   = 16 << 20
 )
 
+// Of a busy node less will do: as soon as what firstLook packets told, or twice, four times as many, explains all connections of the
+// next as many. A hundred addresses are no accident.
+const (
+	firstLook = 4 << 10
+	busyAddrs = 100
+)
+
 // A head is the first packets, copied.
 type head struct {
 	packets []capture.Packet
@@ -76,6 +83,7 @@ func (r *run) locate(ctx context.Context) (head, error) {
 	var seg segment.Segment
 	var err error
 	limit := deadline{within: int64(r.cfg.LocalWithin)}
+	look := looks{next: firstLook}
 	for size := 0; len(h.packets) < headPackets && size < headBytes; {
 		var p capture.Packet
 		if err = r.src.Next(ctx, &p); err != nil {
@@ -97,7 +105,7 @@ func (r *run) locate(ctx context.Context) (head, error) {
 		size += len(p.Data)
 		p.Data, p.Block = h.clone(p.Data), nil
 		h.packets = append(h.packets, p)
-		if over {
+		if over || look.settled(len(h.packets), ev) {
 			break
 		}
 	}
@@ -126,6 +134,26 @@ func (d *deadline) over(p *capture.Packet, ev *evidence) bool {
 	}
 	d.look = p.Time + int64(time.Second)
 	return p.Time >= d.first+6*d.within || ev.enough()
+}
+
+// looks are the times when a busy node's addresses may be known already.
+type looks struct {
+	next int    // how many packets there have to be for the next one
+	last locals // what the last one concluded
+}
+
+// settled says whether what the last look concluded still explains all connections, after n packets.
+func (k *looks) settled(n int, ev *evidence) bool {
+	if n < k.next {
+		return false
+	}
+	k.next *= 2
+	if len(ev.peers) >= busyAddrs && len(k.last.addrs) > 0 && ev.explained(&k.last) {
+		return true
+	}
+	k.last = locals{}
+	ev.conclude(&k.last)
+	return false
 }
 
 // evidence is what packets tell about which addresses are local.
@@ -178,6 +206,11 @@ func (e *evidence) pair(a, b netip.Addr) {
 func (e *evidence) enough() bool {
 	var l locals
 	e.conclude(&l)
+	return e.explained(&l)
+}
+
+// explained says whether each connection has an end in l.
+func (e *evidence) explained(l *locals) bool {
 	for a, peers := range e.peers {
 		for p := range peers {
 			if !l.contains(a) && !l.contains(p) {
