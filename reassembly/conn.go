@@ -35,14 +35,14 @@ func makeKey(src, dst netip.AddrPort) (k key, high bool) {
 // sender, so what few connections need is behind pointers.
 type conn struct {
 	// What an ordinary segment needs comes first, for the cache's sake.
-	last     record.Time // capture time of its latest packet
-	user     Conn        // nil until the first payload byte
+	user     Conn // nil until the first payload byte
 	pending  *opening
 	synAckAt record.Time
-	high     bool    // a is the higher one in the key
-	opener   bool    // a opened it: a SYN or SYN-ACK was captured
-	size     int32   // what it is counted with in the table, in bytes
-	half     [2]half // what a sent, what b sent
+	high     bool        // a is the higher one in the key
+	opener   bool        // a opened it: a SYN or SYN-ACK was captured
+	size     int32       // what it is counted with in the table, in bytes
+	last     record.Time // capture time of its latest packet
+	half     [2]half     // what a sent, what b sent
 
 	a, b   netip.AddrPort
 	rec    *record.Conn
