@@ -84,7 +84,7 @@ CREATE TABLE connection (
     user_agent   text,                    -- the peer's
     a_segments   bigint, a_bytes bigint, a_retransmitted bigint, a_lost bigint, a_unseen bigint, a_resyncs bigint, a_messages bigint,
     b_segments   bigint, b_bytes bigint, b_retransmitted bigint, b_lost bigint, b_unseen bigint, b_resyncs bigint, b_messages bigint
-);
+) WITH (fillfactor = 30); -- a row is written again when its connection ends: there is room beside it, and no index changes
 CREATE INDEX connection_capture ON connection (capture, opened_at);
 CREATE INDEX connection_peer ON connection (peer_address);
 
@@ -103,8 +103,7 @@ CREATE TABLE place (
     asn          bigint,          -- number of the autonomous system
     organisation text             -- that runs it
 );
-CREATE UNIQUE INDEX place_host ON place (host, as_of);
-CREATE UNIQUE INDEX place_host_alone ON place (host) WHERE as_of IS NULL;
+CREATE UNIQUE INDEX place_host ON place (host, coalesce(as_of, '-infinity'));
 
 -- The dictionary of announced items: each has one row for each UTC day on which it was announced.
 CREATE SEQUENCE item_id;
