@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -100,44 +99,15 @@ func (f *exportFlags) check(c *call) error {
 
 // write writes to standard output, or to a file that gets its name when all is in it.
 func (f *exportFlags) write(ctx context.Context, c *call, e *analyze.Export) error {
-	if f.out == "-" {
+	switch {
+	case f.out == "-":
 		return f.rows(ctx, c.stdout, e)
+	case f.format != "parquet":
+		return writeWhole(f.out, func(w io.Writer) error { return f.rows(ctx, w, e) })
+	case special(f.out):
+		return fmt.Errorf("%s is no ordinary file: --format parquet wants one", f.out)
 	}
-	if special(f.out) {
-		if f.format == "parquet" {
-			return fmt.Errorf("%s is no ordinary file: --format parquet wants one", f.out)
-		}
-		return writeThrough(f.out, func(w io.Writer) error { return f.rows(ctx, w, e) })
-	}
-	partial := filepath.Join(filepath.Dir(f.out), fmt.Sprintf(".%s.%08x.partial", filepath.Base(f.out), rand.Uint32()))
-	err := f.fill(ctx, partial, e)
-	if err == nil {
-		err = os.Rename(partial, f.out)
-	}
-	if err != nil {
-		os.Remove(partial) //nolint:errcheck // it may not be there
-		return err
-	}
-	return nil
-}
-
-// fill writes a new file.
-func (f *exportFlags) fill(ctx context.Context, path string, e *analyze.Export) (err error) {
-	if f.format == "parquet" {
-		if err := writeParquet(ctx, path, e); err != nil {
-			return err
-		}
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		return errors.Join(file.Sync(), file.Close())
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.rows(ctx, file, e), file.Sync(), file.Close())
+	return replace(f.out, func(partial string) error { return writeParquet(ctx, partial, e) })
 }
 
 // writeParquet writes a Parquet file with the help of a database in memory, which rows pass through and don't stay in.

@@ -3,11 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"encoding/json"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -113,31 +109,5 @@ func TestPrintKinds(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-// TestWriteThrough writes a page into a named pipe, which is none that a file may take the place of.
-func TestWriteThrough(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(name, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got := make(chan string)
-	go func() {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Error(err)
-		}
-		got <- string(b)
-	}()
-	err := writeWhole(name, func(w io.Writer) error {
-		_, err := io.WriteString(w, "a page")
-		return err
-	})
-	if text := <-got; err != nil || text != "a page" {
-		t.Errorf("writeWhole = %v, and what came out was %q", err, text)
-	}
-	if info, err := os.Lstat(name); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
-		t.Errorf("the pipe is %v now (%v)", info.Mode(), err)
 	}
 }
