@@ -229,13 +229,15 @@ func (e *Export) duckRows(ctx context.Context, each func([]Cell) error) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	context.AfterFunc(ctx, func() { r.Close() }) // DuckDB's next write fails
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := readPipe(r, len(list), each); err != nil {
+		defer r.Close()
+		if err := readPipe(ctx, r, len(list), each); err != nil {
 			cancel(err)
 		}
+		// Interrupted, DuckDB may be writing still. A pipe that nobody reads would end the process: SIGPIPE on a thread that Go did not make.
+		io.Copy(io.Discard, r) //nolint:errcheck // it ends when both have closed the other side
 	}()
 	_, err = e.db.ExecContext(ctx, fmt.Sprintf("COPY (SELECT %s FROM %s) TO '/dev/fd/%d' (FORMAT csv, HEADER false, USE_TMP_FILE false)",
 		strings.Join(list, ", "), quoteName(e.Name), w.Fd()))
@@ -250,14 +252,14 @@ func (e *Export) duckRows(ctx context.Context, each func([]Cell) error) error {
 	return nil
 }
 
-// readPipe calls each for the rows that come out of a pipe.
-func readPipe(r io.Reader, columns int, each func([]Cell) error) error {
+// readPipe calls each for the rows that come out of a pipe, until ctx is done.
+func readPipe(ctx context.Context, r io.Reader, columns int, each func([]Cell) error) error {
 	lines := csv.NewReader(bufio.NewReaderSize(r, pipeBuffer))
 	lines.ReuseRecord, lines.FieldsPerRecord = true, columns
 	cells := make([]Cell, columns)
-	for {
+	for ctx.Err() == nil {
 		record, err := lines.Read()
-		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -276,6 +278,7 @@ func readPipe(r io.Reader, columns int, each func([]Cell) error) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // Parquet writes the rows to a file at path, which must not exist or is replaced, in the format of Apache Parquet with zstd compression.

@@ -307,3 +307,22 @@ func TestExportInterrupted(t *testing.T) {
 		})
 	}
 }
+
+// TestExportGivenUp ends exports of more rows than the pipe has room for that a DuckDB file's come through, as a full disk does: what DuckDB
+// writes after that must not end the process.
+func TestExportGivenUp(t *testing.T) {
+	d := testDatabase{"duckdb", filepath.Join(t.TempDir(), "a.duckdb")}
+	replayInto(t, "../../testdata/pcaps/long/rotating", d)
+	replayInto(t, "../../testdata/pcaps/lossy/lossy.pcap", d)
+	db := d.open(t, false)
+	e, err := db.NewExport(t.Context(), "announcement", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enough := errors.New("enough")
+	for range 10 {
+		if err := e.Rows(t.Context(), func([]analyze.Cell) error { return enough }); !errors.Is(err, enough) {
+			t.Fatalf("Rows: %v, want %v", err, enough)
+		}
+	}
+}
