@@ -16,14 +16,15 @@ import (
 // A hold is the part of a flow that is kept: bytes behind a hole, or of a flow whose start is not known
 // yet. It exists only while there are such bytes.
 //
-// Of a flow whose start is not known the bytes nearly always come in order. Until one does not, they lie here one after the other,
-// where a segment of 24 bytes takes 24, and not one of tcpassembly's pages of 2 KB. tcpassembly has all others.
+// Segments that are held mostly follow each other. As long as they do, their bytes are put together in tail; at the first segment that
+// goes elsewhere tcpassembly is given all of them at once. So a segment of 24 bytes takes 24, and not a page of 2 KB, and what
+// comes in order before a flow's start is known need not go there at all.
 //
-// The hold gives tcpassembly places in the hold for sequence numbers: 64 bits, which never wrap. tcpassembly v1.1.19 keeps and
+// tcpassembly is given places in the hold for sequence numbers: 64 bits, which never wrap. tcpassembly v1.1.19 keeps and
 // orders bytes well if it is kept from what it does badly (docs/reassembly.md has the evidence):
 //
 //   - It takes a byte's time and content from whichever segment sorts first. So it is fed only bytes that it
-//     does not have; what was captured first stays.
+//     does not have; what was captured first stays, and times are kept here.
 //   - It ends a connection at any FIN or RST, and can't end just one or skip just one hole. So no FIN or RST
 //     of the wire gets there; each hold is a connection of its own (a reused port can't be mistaken), ended
 //     by a RST of ours, and a hole is skipped by an empty segment while the page limit is 1.
@@ -41,9 +42,11 @@ type hold struct {
 	flow    gopacket.Flow // the hold's name in tcpassembly
 	base    uint32        // sequence number of place 0
 	spans   []span        // what is held, in order, disjoint; never empty, but while a segment is being taken
-	lead    []byte        // the bytes of spans, which leave no hole; none once tcpassembly has them
-	given   bool          // tcpassembly has the bytes, else lead; before the flow has started it need not
-	pages   int           // of tcpassembly's, or as much memory
+	tail    []byte        // the bytes of the latest spans, which follow each other; tcpassembly has those of all others
+	tailLo  int64         // place of the first of them
+	opened  bool          // in tcpassembly; before the flow has started it need not be
+	stored  int           // pages in tcpassembly
+	pages   int           // these, and as much memory as the rest takes
 	cutTo   int64         // bytes before this place and not before the flow's position never come: cut off at the snap length
 	ackedAt record.Time   // when the other side acknowledged all before the first byte held
 	acked   bool          // ackedAt is known
@@ -55,6 +58,7 @@ type span struct {
 	lo, hi int64
 	cut    int64 // up to this place, what is behind the span was cut off
 	at     record.Time
+	pages  int // in tcpassembly, of this and the spans that it was given together with
 }
 
 const (
@@ -65,7 +69,8 @@ const (
 
 const (
 	pageBytes   = 1900 // what one of tcpassembly's pages holds
-	spanBytes   = 32   // a span's own memory
+	spanBytes   = 40   // a span's own memory
+	maxTail     = 64 << 10
 	firstLot    = 1024 // pages that tcpassembly allocates first; then twice as many each time
 	pagesToKeep = 3072 // a tcpassembly that needed more (its first two lots) is replaced once it is empty
 	spare       = 64   // pages for the segment that is being taken
@@ -119,12 +124,11 @@ func (a *Assembler) newHold(c *conn, side int, base uint32) *hold {
 	return h
 }
 
-// handOver gives tcpassembly what is held, and what comes from now on.
-func (h *hold) handOver() {
-	if h.given {
+// open opens the hold in tcpassembly.
+func (h *hold) open() {
+	if h.opened {
 		return
 	}
-	h.use(-h.pages)
 	a := h.a
 	if a.eng == nil || a.eng.spent() {
 		a.eng = newEngine()
@@ -134,15 +138,29 @@ func (h *hold) handOver() {
 	var name [8]byte
 	binary.BigEndian.PutUint64(name[:], a.eng.names)
 	h.flow = gopacket.NewFlow(gopacket.EndpointInvalid, name[:], nil)
-	h.given = true
-	lead := h.lead
-	h.lead = nil
-	for _, s := range h.spans {
-		n := s.hi - s.lo
-		h.use(pagesFor(n))
-		h.give(s.lo, lead[:n], false, false, s.at)
-		lead = lead[n:]
+	h.opened = true
+}
+
+// flush gives tcpassembly what is in tail.
+func (h *hold) flush() {
+	if len(h.tail) == 0 {
+		return
 	}
+	i, _ := h.find(h.tailLo)
+	b := h.tail
+	if h.tail = h.tail[:0]; cap(b) > 2*pageBytes {
+		h.tail = nil
+	}
+	h.store(i, b)
+}
+
+// store gives tcpassembly the bytes of the i-th span and maybe of those that follow it.
+func (h *hold) store(i int, b []byte) {
+	h.open()
+	s := &h.spans[i]
+	s.pages = pagesFor(int64(len(b)))
+	h.use(s.pages)
+	h.give(s.lo, b, false, false)
 }
 
 func (h *hold) half() *half { return &h.c.half[h.side] }
@@ -154,10 +172,10 @@ func (h *hold) place(seq uint32) int64 { return int64(int32(seq - h.base)) }
 func (h *hold) first() uint32 { return h.base + uint32(h.spans[0].lo) }
 
 // give hands a segment to tcpassembly, which hands back whatever is in order now through Reassembled.
-func (h *hold) give(place int64, p []byte, syn, rst bool, at record.Time) {
+func (h *hold) give(place int64, p []byte, syn, rst bool) {
 	tcp := layers.TCP{Seq: uint32(holdOrigin + place), SYN: syn, RST: rst, BaseLayer: layers.BaseLayer{Payload: p}}
 	h.a.eng.opening = h
-	h.a.eng.asm.AssembleWithTimestamp(h.flow, &tcp, time.UnixMicro(int64(at)))
+	h.a.eng.asm.AssembleWithTimestamp(h.flow, &tcp, time.Time{}) // the spans have the times
 }
 
 // holdBack keeps the bytes of a segment that does not simply continue its flow.
@@ -178,8 +196,8 @@ func (a *Assembler) holdBack(c *conn, side int, seq uint32, p []byte, missing in
 		}
 		h = a.newHold(c, side, base)
 		if half.started {
-			h.handOver()
-			h.give(-1, nil, true, false, at)
+			h.open()
+			h.give(-1, nil, true, false)
 		}
 	}
 	lo := h.place(seq)
@@ -242,23 +260,26 @@ func (h *hold) addNew(lo int64, p []byte, at record.Time) {
 		if i < len(h.spans) {
 			n = min(n, h.spans[i].lo-lo)
 		}
-		h.keep(i, span{lo, lo + n, noPlace, at}, p[:n])
+		h.keep(i, span{lo: lo, hi: lo + n, cut: noPlace, at: at}, p[:n])
 		lo, p = lo+n, p[n:]
 	}
 }
 
 // keep keeps new bytes, which become the i-th span.
 func (h *hold) keep(i int, s span, p []byte) {
-	if !h.given && i == len(h.spans) && (i == 0 || h.spans[i-1].hi == s.lo) {
-		h.spans = append(h.spans, s)
-		h.lead = append(h.lead, p...)
-		h.use(pagesFor(int64(len(h.lead)+spanBytes*len(h.spans))) - h.pages)
-		return
-	}
-	h.handOver()
 	h.spans = slices.Insert(h.spans, i, s)
-	h.use(pagesFor(int64(len(p))))
-	h.give(s.lo, p, false, false, s.at)
+	if len(h.tail) > 0 && (s.lo != h.tailLo+int64(len(h.tail)) || len(h.tail) > maxTail) {
+		h.flush()
+	}
+	if half := h.half(); half.started && s.lo == h.place(half.next) {
+		h.store(i, p) // it is handed on at once
+	} else {
+		if len(h.tail) == 0 {
+			h.tailLo = s.lo
+		}
+		h.tail = append(h.tail, p...)
+	}
+	h.use(0)
 }
 
 // find returns the span that the place is in, or the one that a span at the place would be put before.
@@ -283,13 +304,17 @@ func (h *hold) cut(lo, hi int64) {
 	}
 }
 
+// use counts so many more pages in tcpassembly, and what else there is.
 func (h *hold) use(pages int) {
-	h.pages += pages
-	h.a.pages += pages
-	if e := h.a.eng; h.given {
+	if pages != 0 {
+		e := h.a.eng
+		h.stored += pages
 		e.pages += pages
 		e.most = max(e.most, e.pages)
 	}
+	all := h.stored + pagesFor(int64(cap(h.tail)+spanBytes*len(h.spans)))
+	h.a.pages += all - h.pages
+	h.pages = all
 }
 
 // Reassembled implements tcpassembly.Stream: it hands on what is in order now. A skip in it is a hole that was given
@@ -303,20 +328,28 @@ func (h *hold) Reassembled(rs []tcpassembly.Reassembly) {
 		if r.Skip > 0 {
 			a.gap(h.c, h.side, r.Skip, int(max(0, min(int64(r.Skip), h.cutTo-h.place(half.next)))))
 		}
-		if len(r.Bytes) > 0 {
-			// Seen is the span's own time: a span is fed once and whole.
-			a.deliver(h.c, h.side, r.Bytes, record.Time(r.Seen.UnixMicro()))
-			half.next += uint32(len(r.Bytes))
+		h.deliver(r.Bytes)
+	}
+}
+
+// deliver hands on bytes, which are of the first spans and continue the flow, each with the time of its span, and forgets the spans that are
+// all handed on.
+func (h *hold) deliver(b []byte) {
+	half, n, pages := h.half(), 0, 0
+	for len(b) > 0 {
+		s := &h.spans[n]
+		k := min(s.hi-h.place(half.next), int64(len(b)))
+		h.a.deliver(h.c, h.side, b[:k], s.at)
+		half.next += uint32(k)
+		b = b[k:]
+		if h.place(half.next) == s.hi {
+			pages += s.pages
+			h.cutTo = max(h.cutTo, s.cut)
+			n++
 		}
 	}
-	next := h.place(half.next)
-	n := 0
-	for n < len(h.spans) && h.spans[n].hi <= next {
-		h.use(-pagesFor(h.spans[n].hi - h.spans[n].lo))
-		h.cutTo = max(h.cutTo, h.spans[n].cut)
-		n++
-	}
 	h.spans = slices.Delete(h.spans, 0, n)
+	h.use(-pages)
 }
 
 // ReassemblyComplete implements tcpassembly.Stream.
@@ -325,10 +358,12 @@ func (h *hold) ReassemblyComplete() {}
 // close ends an empty hold of a flow that has started.
 func (h *hold) close() {
 	half := h.half()
-	if h.given {
-		h.give(h.place(half.next), nil, false, true, 0)
+	if h.opened {
+		h.give(h.place(half.next), nil, false, true)
 		h.a.eng.holds--
 	}
+	h.spans, h.tail = nil, nil
+	h.use(0)
 	half.hold = nil
 	h.closed = true
 	h.a.openHolds--
@@ -345,36 +380,25 @@ func (a *Assembler) begin(c *conn, side int, seq uint32) {
 		half.hasAck = false // of another connection's numbers
 	}
 	if h := half.hold; h != nil {
-		if !h.given && seq == h.first() {
-			h.handOn()
+		if !h.opened && seq == h.first() { // then there is no hole
+			tail := h.tail
+			h.tail = nil
+			h.deliver(tail)
 		} else {
-			h.handOver()
-			h.give(h.place(seq)-1, nil, true, false, a.now)
+			h.flush()
+			h.open()
+			h.give(h.place(seq)-1, nil, true, false)
 		}
 		a.tidy(c, side)
 	}
 }
 
-// handOn hands on all that is held: the flow starts with its first byte, and there is no hole in it.
-func (h *hold) handOn() {
-	half := h.half()
-	lead := h.lead
-	for _, s := range h.spans {
-		n := s.hi - s.lo
-		h.a.deliver(h.c, h.side, lead[:n], s.at)
-		half.next += uint32(n)
-		h.cutTo = max(h.cutTo, s.cut)
-		lead = lead[n:]
-	}
-	h.use(-h.pages)
-	h.spans, h.lead = nil, nil
-}
-
 // skip gives up the hole before the first byte held.
 func (h *hold) skip() {
+	h.flush()
 	asm := h.a.eng.asm
 	asm.MaxBufferedPagesPerConnection = 1
-	h.give(h.spans[0].lo, nil, true, false, h.a.now)
+	h.give(h.spans[0].lo, nil, true, false)
 	asm.MaxBufferedPagesPerConnection = 0
 }
 

@@ -313,6 +313,30 @@ func TestTableLimit(t *testing.T) {
 	}
 }
 
+// TestSmallSegments holds a flow cut into segments of one byte each behind a hole: they take little more than their own size, so that all are
+// still there when the hole is filled.
+func TestSmallSegments(t *testing.T) {
+	const n, limit = 20_000, 4096
+	a := New(Config{Capture: &record.Capture{}, NewConn: func(*record.Conn) Conn { return discard{} }, MaxPagesPerFlow: limit})
+	s := newScript()
+	s.handshake()
+	for i := range n {
+		s.a.data(1+i, "x")
+	}
+	s.a.data(0, "x")
+	most := 0
+	for i, st := range s.steps {
+		a.Segment(&st.seg, st.at, uint64(i))
+		most = max(most, a.pages)
+	}
+	if st := a.Stats(); st.Delivered != n+1 || st.EvictedHolds != 0 || a.pages != 0 {
+		t.Errorf("stats = %+v with %d pages left, want all delivered", st, a.pages)
+	}
+	if want := pagesFor(n*(spanBytes+1)) + 2*pagesFor(maxTail); most > want {
+		t.Errorf("%d pages, want at most %d", most, want)
+	}
+}
+
 // TestPagesGivenBack checks that tcpassembly's pages don't stay after a burst.
 func TestPagesGivenBack(t *testing.T) {
 	a := New(Config{Capture: &record.Capture{}, NewConn: func(*record.Conn) Conn { return discard{} }})

@@ -324,4 +324,7 @@ func checkAccounts(t testing.TB, a *Assembler, r *recorder) {
 	if a.eng != nil && (a.eng.pages != 0 || a.eng.holds != 0) {
 		t.Errorf("%d pages, %d holds left, want 0, 0", a.eng.pages, a.eng.holds)
 	}
+	if a.pages != 0 || a.openHolds != 0 {
+		t.Errorf("%d pages counted, %d holds, want 0, 0", a.pages, a.openHolds)
+	}
 }
