@@ -336,17 +336,18 @@ func (h *hold) Reassembled(rs []tcpassembly.Reassembly) {
 // all handed on.
 func (h *hold) deliver(b []byte) {
 	half, n, pages := h.half(), 0, 0
-	for len(b) > 0 {
-		s := &h.spans[n]
-		k := min(s.hi-h.place(half.next), int64(len(b)))
-		h.a.deliver(h.c, h.side, b[:k], s.at)
+	for {
+		for ; n < len(h.spans) && h.spans[n].hi <= h.place(half.next); n++ {
+			pages += h.spans[n].pages
+			h.cutTo = max(h.cutTo, h.spans[n].cut)
+		}
+		if len(b) == 0 {
+			break
+		}
+		k := min(h.spans[n].hi-h.place(half.next), int64(len(b)))
+		h.a.deliver(h.c, h.side, b[:k], h.spans[n].at)
 		half.next += uint32(k)
 		b = b[k:]
-		if h.place(half.next) == s.hi {
-			pages += s.pages
-			h.cutTo = max(h.cutTo, s.cut)
-			n++
-		}
 	}
 	h.spans = slices.Delete(h.spans, 0, n)
 	h.use(-pages)
