@@ -72,6 +72,7 @@ type FileStats struct {
 	Size        int64 // bytes on disk; 0 for standard input
 	Packets     uint64
 	First, Last int64  // capture times, nanoseconds since the Unix epoch
+	Header      bool   // a capture's header was read, perhaps no packet yet
 	Done        bool   // all its packets were returned by Next, and it will not be read again
 	Warning     string // the file ended within a packet, or the like: its whole packets were read
 	Err         error  // the file is no capture, or could not be read to its end: names the file, where, and what to do

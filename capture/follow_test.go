@@ -357,6 +357,17 @@ func TestFollowPlaces(t *testing.T) {
 	}
 }
 
+// TestFollowNoCapture follows what is no capture: that is said of a file that was named, and of one that claims to be a capture.
+func TestFollowNoCapture(t *testing.T) {
+	text := []byte("hello, world\n")
+	write(t, map[string][]byte{"a.txt": text, "d/a.txt": text, "d/b.pcap": text, "d/c.pcap": at("c", 1)})
+	f := follow(t, "a.txt", "d")
+	const why = "no packet capture but text; give pcap or pcapng files, plain or compressed with gzip or zstd"
+	if got, want := f.rest(5*time.Second), "c1 [a.txt 0] error: a.txt: "+why+" [d/b.pcap 0] error: d/b.pcap: "+why; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // TestFollowMerge is about two captures: in order where both have packets, and not waiting for a silent one for ever.
 func TestFollowMerge(t *testing.T) {
 	write(t, map[string][]byte{

@@ -24,7 +24,8 @@ type Options struct {
 // What can't be read is said in Stats, with an error that names it, and does not hide the rest: a path
 // that is not there, a folder without captures, a file that is no capture. In a folder, files that are no captures and
 // don't have a capture's extension either are none of our business. Open itself fails only when nothing is left. An empty
-// file is a mere warning beside others, since tcpdump -G leaves one when it is stopped; alone it is an error.
+// file, or one that was cut off within its header, is a mere warning beside others, since tcpdump -G leaves one when it is stopped;
+// alone it is an error.
 func Open(paths []string, opt Options) (*Files, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("no capture files: name files, folders, patterns, or - for standard input")
@@ -216,11 +217,11 @@ func (o *opener) copies() {
 
 // empties makes empty files problems if there is nothing but them.
 func (o *opener) empties() {
-	if slices.ContainsFunc(o.files, func(f *file) bool { return f.head.err != errEmpty }) {
+	if slices.ContainsFunc(o.files, func(f *file) bool { return !hollow(f.head.err) }) {
 		return
 	}
 	for _, f := range o.files {
-		_, err := verdict(f.path, errEmpty, false)
+		_, err := verdict(f.path, f.head.err, false)
 		o.problem(f.path, err)
 	}
 	o.files = nil

@@ -88,6 +88,7 @@ func TestOpen(t *testing.T) {
 		"cut.pcap":                    at("c", 1, 2)[:50],
 		"bad.pcap":                    append(at("b", 1), bytes.Repeat([]byte{0xff}, 20)...),
 		"empty.pcap":                  {},
+		"head.pcap":                   at("h")[:10],
 		"[odd].pcap":                  at("o", 1),
 		"packed/1590043904.x.pcap.gz": gzipped(t, at("x", 1)),
 		"packed/1590043906.x.pcap":    at("x", 3),
@@ -118,8 +119,9 @@ func TestOpen(t *testing.T) {
 		{"damaged file does not hide the next", []string{"bad.pcap", "cut.pcap"}, "bad: bad.pcap\ncut: cut.pcap\nb1 c1\n" +
 			"error: bad.pcap: damaged at offset 42: a packet of 4294967295 bytes; the packets before were read: copy the file again, or repair it\n" +
 			"warning: cut.pcap: cut off within a packet's header at offset 42; the whole packets before were read\n"},
-		{"bad paths don't hide the others", []string{"missing.pcap", "none", "x*", "rot/sidecar.json", "same/a.pcap", "empty.pcap"},
-			"a: same/a.pcap\nempty: empty.pcap\na1\nwarning: empty.pcap: empty (0 bytes)\n" +
+		{"bad paths don't hide the others", []string{"missing.pcap", "none", "x*", "rot/sidecar.json", "same/a.pcap", "empty.pcap", "head.pcap"},
+			"a: same/a.pcap\nempty: empty.pcap\nhead: head.pcap\na1\nwarning: empty.pcap: empty (0 bytes)\n" +
+				"warning: head.pcap: cut off within its header at offset 0\n" +
 				"error: missing.pcap: file does not exist" + pathHint +
 				"error: none: no capture files in this folder; give the folder that has them, or files\n" +
 				"error: x*: no file matches; check the pattern and the folder\n" +
@@ -148,7 +150,8 @@ func TestOpen(t *testing.T) {
 }
 
 func TestOpenNothing(t *testing.T) {
-	write(t, map[string][]byte{"empty.pcap": {}, "text.pcap": []byte("text"), "none/x": []byte("x"), "empties/a.pcap": {}, "empties/b.pcap": {}})
+	write(t, map[string][]byte{"empty.pcap": {}, "text.pcap": []byte("text"), "none/x": []byte("x"), "empties/a.pcap": {}, "empties/b.pcap": {},
+		"head.pcap": at("h")[:10]})
 	tests := []struct {
 		name  string
 		paths []string
@@ -158,6 +161,8 @@ func TestOpenNothing(t *testing.T) {
 		{"missing", []string{"missing.pcap"}, "missing.pcap: file does not exist; check the name"},
 		{"empty", []string{"empty.pcap"}, "empty.pcap: empty (0 bytes); there is nothing to read: was it recorded with -w, and to its end?"},
 		{"empties", []string{"empties"}, "empties/a.pcap: empty (0 bytes); there is nothing to read: was it recorded with -w, and to its end? (and 1 more paths that can't be read)"},
+		{"header cut off", []string{"head.pcap"}, "head.pcap: cut off within its header at offset 0; there is nothing to read: was it recorded with -w, and to its end?"},
+		{"header cut off beside an empty one", []string{"head.pcap", "empty.pcap"}, "head.pcap: cut off within its header at offset 0; there is nothing to read: was it recorded with -w, and to its end? (and 1 more paths that can't be read)"},
 		{"text", []string{"text.pcap"}, "text.pcap: no packet capture but text; give pcap or pcapng files, plain or compressed with gzip or zstd"},
 		{"folder without captures", []string{"none"}, "none: no capture files in this folder; give the folder that has them, or files"},
 		{"pattern", []string{"*.cap"}, "*.cap: no file matches; check the pattern and the folder"},

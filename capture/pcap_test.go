@@ -97,12 +97,14 @@ func TestBroken(t *testing.T) {
 		{"xz", []byte("\xfd7zXZ\x00......"), 0, "", "xz -d"},
 		{"binary", []byte("\x00\x01\x02\x03\x04\x05\x06\x07\x08"), 0, "", "begins with 00 01 02 03 04 05 06 07"},
 		{"version 3", pcapFile{major: 3}.bytes(), 0, "", "version 3.4"},
-		{"header cut off", one[:23], 0, "f: cut off within its header at offset 0;", ""},
-		{"magic cut off", one[:3], 0, "within its header", ""},
+		{"header cut off", one[:23], 0, "", "f: cut off within its header at offset 0; there is nothing to read"},
+		{"magic cut off", one[:3], 0, "", "within its header"},
 		{"packet too long", with(one, 1, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0), 1, "",
 			"f: damaged at offset 43: a packet of 4294967295 bytes"},
 		{"zeros at the end", with(one, make([]byte, 100)...), 1, "f: nothing but zeros from offset 43 on", ""},
-		{"gzip cut off", gzipped(t, one)[:20], 0, "cut off within", ""},
+		{"gzip cut off", gzipped(t, one)[:20], 0, "", "cut off within its header"},
+		{"gzip header cut off", gzipped(t, one)[:8], 0, "", "cut off within its gzip header"},
+		{"pcapng: header cut off", le().section().b[:20], 0, "", "cut off within a block at offset 0; there is nothing to read"},
 		{"gzip damaged", with(with(gzipped(t, one)[:12], 0xff, 0xff, 0xff, 0xff), gzipped(t, one)[16:]...), 0, "", "f: unpack at offset 0: "},
 		{"pcapng: byte order", with([]byte{0x0a, 0x0d, 0x0d, 0x0a}, make([]byte, 24)...), 0, "", "goes on otherwise"},
 		{"pcapng: zeros at the end", with(le().section().b, make([]byte, 100)...), 0, "zeros from offset 28 on", ""},
@@ -173,6 +175,12 @@ func TestPrefixes(t *testing.T) {
 					t.Errorf("[:%d]: %d packets, want %d", cut, n, want)
 				}
 				warning, err := problems(src)
+				if header := src.Stats().Files[0].Header; header != (cut >= tt.first) {
+					t.Errorf("[:%d]: header read: %v", cut, header)
+				}
+				if cut < tt.first { // there is nothing in it
+					warning, err = err, warning
+				}
 				if err != "" {
 					t.Errorf("[:%d]: error %s", cut, err)
 				}

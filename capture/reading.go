@@ -146,6 +146,7 @@ func (g *reading) flush() {
 	defer c.mu.Unlock()
 	st := g.file.stat
 	st.Packets, st.First, st.Last = g.packets, g.first, g.last
+	st.Header = g.r.decode != nil && g.r.buf.offset() > 0
 	c.stats.Packets += g.packets - g.counted
 	g.counted = g.packets
 	c.stats.Bytes += g.bytes

@@ -311,9 +311,10 @@ func (f *Followed) consider(s *seen) {
 	t.queue = inOrder(append(t.queue, s.file))
 }
 
-// complain reports once that a file can't be read, if its name says that it is a capture.
+// complain reports once that a file can't be read, if it was named itself, or its name says that it is a capture.
 func (f *Followed) complain(s *seen, n name, err error) {
-	if !n.isCapture() || s.told {
+	named := slices.ContainsFunc(f.places, func(p place) bool { return p.kind == single && p.path == s.path })
+	if !named && !n.isCapture() || s.told {
 		return
 	}
 	s.told = true

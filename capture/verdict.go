@@ -17,14 +17,14 @@ func verdict(path string, err error, company bool) (warning string, _ error) {
 	switch {
 	case err == io.EOF:
 		return "", nil
+	case hollow(err) && company:
+		return fmt.Sprintf("%s: %v", path, err), nil
+	case hollow(err):
+		return "", fmt.Errorf("%s: %w; there is nothing to read: was it recorded with -w, and to its end?", path, err)
 	case errors.As(err, &c), errors.As(err, &z):
 		return fmt.Sprintf("%s: %v; the whole packets before were read", path, err), nil
 	case errors.As(err, &s):
 		return fmt.Sprintf("%s: %v; what was written right before may be lost", path, err), nil
-	case err == errEmpty && company:
-		return fmt.Sprintf("%s: %v", path, err), nil
-	case err == errEmpty:
-		return "", fmt.Errorf("%s: %w; there is nothing to read: was it recorded with -w, and to its end?", path, err)
 	case errors.As(err, &n):
 		return "", fmt.Errorf("%s: %w; give pcap or pcapng files, plain or compressed with gzip or zstd", path, err)
 	case errors.As(err, &d):
@@ -39,4 +39,10 @@ func verdict(path string, err error, company bool) (warning string, _ error) {
 		err = fmt.Errorf("%s: %w", p.Op, p.Err)
 	}
 	return "", fmt.Errorf("%s: %w; the packets before were read", path, err)
+}
+
+// hollow says whether err, which ended a file, means that there is nothing in it, not even a capture's header.
+func hollow(err error) bool {
+	var c *cut
+	return err == errEmpty || errors.As(err, &c) && c.offset == 0
 }

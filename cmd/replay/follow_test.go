@@ -276,6 +276,55 @@ func TestFollowRotated(t *testing.T) {
 	}
 }
 
+// TestFollowNothing follows until the signal what nothing can be read from, and a file that has no packet yet.
+func TestFollowNothing(t *testing.T) {
+	header := pcaptest.Format{}.Append(nil, nil)
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		wait  string // what is said before the signal comes
+		want  string // the last line that is said; DIR is the folder
+	}{
+		{"no file", nil, "", "replay: nothing was read: not even a capture's header is in DIR; name the folder or file that is written to, and give tcpdump -U, which has it write at once"},
+		{"text of another's", map[string]string{"a.txt": "text"}, "", "replay: nothing was read: "},
+		{"text that claims to be a capture", map[string]string{"a.pcap": "text"}, "no packet capture but text", "replay: DIR/a.pcap: no packet capture but text; "},
+		{"an empty file", map[string]string{"a.pcap": ""}, "", "replay: nothing was read: "},
+		{"a file without its whole header", map[string]string{"1590043904.eth0.pcap": string(header[:23]), "1590043906.eth0.pcap": ""},
+			"warning: DIR/1590043904.eth0.pcap: cut off within its header at offset 0", "replay: nothing was read: "},
+		{"a file without packets", map[string]string{"1590043904.eth0.pcap": string(header), "1590043906.eth0.pcap": ""},
+			"DIR/1590043904.eth0.pcap: 0 packets read", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, text := range tt.files {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p := startFollow(t, dir)
+			if tt.wait != "" {
+				p.says(strings.ReplaceAll(tt.wait, "DIR", dir))
+			}
+			_, err := p.end()
+			if code := cli.ExitCode(err); (code == cli.Failed) != (tt.want != "") {
+				t.Errorf("exit code %d", code)
+			}
+			if last := p.said[len(p.said)-1]; tt.want != "" && !strings.HasPrefix(last, strings.ReplaceAll(tt.want, "DIR", dir)) {
+				t.Errorf("the last line is %q, want %q", last, tt.want)
+			}
+		})
+	}
+	file := filepath.Join(t.TempDir(), "a.txt")
+	if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startFollow(t, file)
+	p.says("replay: " + file + ": no packet capture but text")
+	if _, err := p.end(); cli.ExitCode(err) != cli.Failed {
+		t.Errorf("of a file that is no capture: %v, want an error", err)
+	}
+}
+
 // TestFollowAnyBoundary follows a folder into which a capture is written, cut at random places: the records are those of a replay.
 func TestFollowAnyBoundary(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"btcsniff/capture"
@@ -83,7 +84,7 @@ func replay(ctx context.Context, opt *options, stdin io.Reader, stdout io.Writer
 	return err
 }
 
-// summarize collects what the run's parts know. stuck are files that could not be deleted.
+// summarize collects what the run's parts know. stuck is what went wrong with files beside what their own errors say.
 func summarize(opt *options, src feed, res *pipeline.Result, outs []cli.Output, files *disposal,
 	elapsed time.Duration, log *slog.Logger) (sum *cli.Summary, stuck []error) {
 	st := src.Stats()
@@ -92,12 +93,30 @@ func summarize(opt *options, src feed, res *pipeline.Result, outs []cli.Output, 
 		sum.Files = f.look().begun
 	}
 	sum.Deleted, sum.Kept, stuck = files.result()
+	if err := nothing(opt, st.Files); err != nil {
+		stuck = append(stuck, err)
+	}
 	if !opt.follow && !opt.remove {
 		for _, f := range st.Files {
 			log.Debug(fmt.Sprintf("file %s: %s packets", f.Path, count(f.Packets)))
 		}
 	}
 	return sum, stuck
+}
+
+// nothing is the error of a run that found nothing to read and no error that says so: files that are followed may be empty, or not
+// there, to the end.
+func nothing(opt *options, files []capture.FileStats) error {
+	for _, f := range files {
+		if f.Header || f.Err != nil || !f.Done && !opt.follow {
+			return nil
+		}
+	}
+	advice := "was anything recorded?"
+	if opt.follow {
+		advice = "name the folder or file that is written to, and give tcpdump -U, which has it write at once"
+	}
+	return fmt.Errorf("nothing was read: not even a capture's header is in %s; %s", strings.Join(opt.paths, ", "), advice)
 }
 
 // config is the pipeline's for the command line opt.

@@ -24,7 +24,9 @@ func (r *run) release(now int64) {
 	if r.cfg.Finished == nil || now < r.files.look {
 		return
 	}
-	r.files.look = now + int64(time.Second)
+	if now > 0 { // before the first packet, heartbeats have no time: each asks
+		r.files.look = now + int64(time.Second)
+	}
 	r.collect()
 	n := 0
 	for n < len(r.files.waiting) && r.files.waiting[n].Last+int64(fileWait) < now {
