@@ -112,6 +112,16 @@ CREATE TABLE inv_message (
     item_max      BIGINT      NOT NULL  -- leaves out nearly all messages but those of an item's own time
 );
 
+-- For each item and transaction of the writer the first sightings on the two connections that were first to announce it to the node: a
+-- hundredth part of all announcements, which holds the first two of all.
+CREATE TABLE inv_first (
+    item        BIGINT      NOT NULL,
+    first_seen  TIMESTAMPTZ NOT NULL,
+    first_conn  BIGINT      NOT NULL,
+    second_seen TIMESTAMPTZ,
+    second_conn BIGINT
+);
+
 CREATE TABLE tx (
     capture       INTEGER     NOT NULL,
     conn          BIGINT      NOT NULL,

@@ -28,6 +28,9 @@ FROM connection k
      ON p.host = peer_host(k.peer_address, k.peer_name)
         AND (p.since IS NULL OR p.since <= k.opened_at) AND (p.until IS NULL OR k.opened_at < p.until);
 
+-- inv: one row an announcement. A condition on hash leaves few items. The join with them says twice what it means: from the least and the
+-- greatest of a message's items DuckDB knows, before it reads and unpacks them, which messages may hold one that is left; and it asks
+-- for these only if each of the other conditions is on something computed, here the opposite number, which -item is for that reason alone.
 CREATE VIEW inv AS
 SELECT m.seen_at, m.first_byte_at, m.capture, m.conn, m.from_b, m.outbound, m.pos, m.index, m.count, i.type, i.hash,
        CASE WHEN m.from_b = m.outbound THEN k.a_address ELSE k.b_address END AS peer_address,
@@ -35,9 +38,9 @@ SELECT m.seen_at, m.first_byte_at, m.capture, m.conn, m.from_b, m.outbound, m.po
        k.peer_name,
        time_bucket(INTERVAL 1 MINUTE, m.seen_at) AS minute
 FROM (SELECT seen_at, first_byte_at, capture, conn, from_b, outbound, pos, len(items)::INTEGER AS count,
-             unnest(items) AS item, (generate_subscripts(items, 1) - 1)::INTEGER AS index
+             unnest(items) AS item, (generate_subscripts(items, 1) - 1)::INTEGER AS index, item_min, item_max
       FROM inv_message) m
-     JOIN item i ON i.id = m.item
+     JOIN item i ON -i.id = -m.item AND m.item_min <= i.id AND m.item_max >= i.id
      LEFT JOIN connection k ON k.id = m.conn;
 
 -- It doesn't read the view inv, but the tables behind it, so that places are joined to connections, not to announcements.
@@ -47,8 +50,8 @@ SELECT m.seen_at,
        CASE WHEN m.from_b THEN k.b_port ELSE k.a_port END       AS peer_port,
        k.peer_name, k.place AS country, i.type, encode(i.hash, 'hex') AS hash, m.conn, m.capture,
        time_bucket(INTERVAL 1 MINUTE, m.seen_at) AS minute
-FROM (SELECT seen_at, capture, conn, from_b, unnest(items) AS item FROM inv_message WHERE NOT outbound) m
-     JOIN item i ON i.id = m.item
+FROM (SELECT seen_at, capture, conn, from_b, unnest(items) AS item, item_min, item_max FROM inv_message WHERE NOT outbound) m
+     JOIN item i ON -i.id = -m.item AND m.item_min <= i.id AND m.item_max >= i.id -- as in inv
      LEFT JOIN (SELECT c.*, p.place FROM connection c LEFT JOIN peer_place p ON p.conn = c.id) k ON k.id = m.conn;
 
 -- sighting: on which connections the node learned of a transaction, by an announcement or by the transaction itself, and when at
@@ -65,30 +68,32 @@ SELECT wtxid, seen_at, conn FROM tx WHERE NOT outbound;
 
 CREATE VIEW tx_hash AS SELECT DISTINCT txid, wtxid FROM tx;
 
--- For speed it groups by numbers instead of hashes, and uses aggregates that keep the first two instead of window functions.
+-- first_seen: who told the node first of each transaction. Who and when is in inv_first; only peers has to be counted in all messages. The two
+-- are joined by the hash as hex digits, through which a condition on it reaches both.
 CREATE VIEW first_seen AS
-WITH known AS MATERIALIZED ( -- the hash by which the transaction of an item is known
+WITH known AS NOT MATERIALIZED ( -- the hash by which the transaction of an item is known
     SELECT i.id AS item, coalesce(t.txid, i.hash) AS hash
     FROM item i LEFT JOIN tx_hash t ON t.wtxid = i.hash
-    WHERE i.type IN (1, 5, 1073741825)),
-numbered AS MATERIALIZED (
-    SELECT hash, row_number() OVER () AS number
-    FROM (SELECT hash FROM known UNION SELECT txid FROM tx WHERE NOT outbound)),
-sighted AS (
-    SELECT number, conn, min(seen_at) AS seen_at
-    FROM (SELECT n.number, m.conn, m.seen_at
-          FROM (SELECT conn, unnest(items) AS item, seen_at FROM inv_message WHERE NOT outbound) m
-               JOIN (SELECT item, number FROM known JOIN numbered USING (hash)) n ON n.item = m.item
-          UNION ALL
-          SELECT n.number, t.conn, t.seen_at FROM tx t JOIN numbered n ON n.hash = t.txid WHERE NOT t.outbound)
-    GROUP BY number, conn)
-SELECT encode(n.hash, 'hex') AS hash, f.seen[1] AS first_seen, s.name AS sensor, k.network,
-       k.peer_address, k.peer_port, k.peer_name, p.place AS country,
-       epoch_us(f.seen[2]) - epoch_us(f.seen[1]) AS lead_us, f.peers, f.conn
-FROM (SELECT number, min(seen_at, 2) AS seen, arg_min(conn, row(seen_at, conn)) AS conn, count(*) AS peers
-      FROM sighted
-      GROUP BY number) f
-     JOIN numbered n USING (number)
+    WHERE i.type IN (1, 5, 1073741825))
+SELECT f.hash, f.seen[1] AS first_seen, s.name AS sensor, k.network, k.peer_address, k.peer_port, k.peer_name, p.place AS country,
+       epoch_us(f.seen[2]) - epoch_us(f.seen[1]) AS lead_us, n.peers, f.conn
+FROM (SELECT encode(hash, 'hex') AS hash, min(seen_at, 2) AS seen, arg_min(conn, row(seen_at, conn)) AS conn
+      FROM (SELECT hash, conn, min(seen_at) AS seen_at
+            FROM (SELECT w.hash, e.first_conn AS conn, e.first_seen AS seen_at FROM inv_first e JOIN known w ON w.item = e.item
+                  UNION ALL
+                  SELECT w.hash, e.second_conn, e.second_seen FROM inv_first e JOIN known w ON w.item = e.item
+                  WHERE e.second_conn IS NOT NULL
+                  UNION ALL
+                  SELECT txid, conn, seen_at FROM tx WHERE NOT outbound)
+            GROUP BY hash, conn)
+      GROUP BY hash) f
+     JOIN (SELECT encode(hash, 'hex') AS hash, count(*) AS peers
+           FROM (SELECT w.hash, m.conn
+                 FROM (SELECT conn, unnest(items) AS item, item_min, item_max FROM inv_message WHERE NOT outbound) m
+                      JOIN known w ON -w.item = -m.item AND m.item_min <= w.item AND m.item_max >= w.item -- as in inv
+                 UNION
+                 SELECT txid, conn FROM tx WHERE NOT outbound)
+           GROUP BY hash) n ON n.hash = f.hash
      JOIN connection k ON k.id = f.conn
      LEFT JOIN peer_place p ON p.conn = f.conn
      JOIN capture c ON c.id = k.capture

@@ -124,9 +124,11 @@ func (s *Sink) appendKinds(w *writer, p *part) (added uint64, err error) {
 	return added, nil
 }
 
-// appendInvs appends a row for each message, and one for each item that has no id yet.
+// appendInvs appends a row for each message, one for each item that has no id yet, and one with the first sightings of each item that
+// peers announced.
 func (s *Sink) appendInvs(w *writer, p *part) (added uint64, err error) {
 	var ids []any
+	found := firsts{at: map[int64]int{}}
 	for i := range p.batch.Invs {
 		r := &p.batch.Invs[i]
 		if r.N == 0 || !p.fresh(record.KindInv, &r.Meta, 0) {
@@ -146,6 +148,9 @@ func (s *Sink) appendInvs(w *writer, p *part) (added uint64, err error) {
 				}
 			}
 			ids = append(ids, id)
+			if !r.Outbound() {
+				found.add(n, sighting{r.SeenAt, int64(r.Conn.ID)})
+			}
 		}
 		if err := w.row("", "inv_message", r.SeenAt.Std(), r.FirstByteAt.Std(), p.capture, int64(r.Conn.ID), r.FromB, r.Outbound(),
 			int64(r.Pos), ids, least, most); err != nil {
@@ -153,7 +158,7 @@ func (s *Sink) appendInvs(w *writer, p *part) (added uint64, err error) {
 		}
 		added += uint64(r.N)
 	}
-	return added, nil
+	return added, appendFirsts(w, &found)
 }
 
 // appendTxs appends transactions with their inputs and outputs.
