@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -17,6 +18,9 @@ const (
 	maxSpends    = 100_000 // that are looked at to explain the crossings of one answer
 )
 
+// RecentMessages is how many tx messages a quick question about crossings looks at: with Postgres, that takes about half a second.
+const RecentMessages = 5_000
+
 // Times that every database holds, for no limit.
 var (
 	beginning = time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)
@@ -25,13 +29,14 @@ var (
 
 // A CrossingQuery says which crossings are looked for. Zero fields mean what their comments say.
 type CrossingQuery struct {
-	Since, Until record.Time // the last transaction was captured (its tx message) from Since up to Until; 0: no limit
+	Since, Until record.Time // the last transaction was captured (its tx message) from Since up to Until; 0: no limit, but see Messages
 	From, To     string      // where the first and the last transaction were first seen; "": any country
 	AllPlaces    bool        // "" means any known place, as tor and private are, and not just any country
 	MinValue     int64       // satoshi that can have crossed, at least
 	Hops         int         // spends from the first transaction to the last, at most; 0: 1, the most is MaxHops
 	Chains       int         // chains that are followed further from each number of spends, at most; 0 or above: MaxChains
 	Limit        int         // crossings that are returned, at most; 0 or above: 1,000
+	Messages     int64       // only the newest so many tx messages in that time are looked at for the last transaction, about; 0: all where Since or Until is given, else RecentMessages
 }
 
 // A Crossing is two captured transactions of which the second spends what the first made, at once or through others between them, and
@@ -69,6 +74,9 @@ type Basis struct {
 	Located   int64 // pairs of which both ends have a known place
 	Crossings int64 // of them, those asked for
 	Capped    bool  // there were more chains than are followed, so that some crossings are missing
+
+	Since    record.Time // where CrossingQuery.Messages left out older ones: the time that is looked at begins here; else 0
+	Messages int64       // then, how many tx messages were looked at
 }
 
 // args are the parameters that the list and the matrix have in common.
@@ -104,8 +112,48 @@ func (db *DB) Crossings(ctx context.Context, q CrossingQuery) ([]Crossing, Basis
 	return list, basis, nil
 }
 
+// recent narrows q to the newest tx messages, where these alone are asked for, and says so in b.
+func (db *DB) recent(ctx context.Context, q *CrossingQuery, b *Basis) error {
+	want := q.Messages
+	if want <= 0 {
+		if q.Since != 0 || q.Until != 0 {
+			return nil
+		}
+		want = RecentMessages
+	}
+	all, err := db.Extent(ctx)
+	if err != nil || all.Last == 0 {
+		return err
+	}
+	until := all.Last + 1
+	if q.Until != 0 {
+		until = min(q.Until, until)
+	}
+	// Parts that grow, so that a large table is not sorted as a whole.
+	for reach := time.Minute; ; reach *= 4 {
+		from := max(until.Add(-reach), all.First, q.Since)
+		var since sql.NullTime
+		var taken, found int64
+		if err := db.QueryRowContext(ctx, db.text("crossings_window"), from.Std(), until.Std(), want).Scan(&since, &taken, &found); err != nil {
+			return fmt.Errorf("choose a stretch of time: %w", err)
+		}
+		whole := from <= max(all.First, q.Since)
+		switch {
+		case whole && found <= want:
+			return nil
+		case found >= want && since.Valid:
+			q.Since = record.Time(since.Time.UnixMicro())
+			b.Since, b.Messages = q.Since, taken
+			return nil
+		}
+	}
+}
+
 // findCrossings finds pairs of transactions.
 func (db *DB) findCrossings(ctx context.Context, q *CrossingQuery) (list []Crossing, b Basis, err error) {
+	if err := db.recent(ctx, q, &b); err != nil {
+		return nil, b, err
+	}
 	rows, err := db.QueryContext(ctx, db.text("crossings")+"\n"+db.text("crossings_list"), append(q.args(), int64(q.Limit))...)
 	if err != nil {
 		return nil, b, err
@@ -137,6 +185,9 @@ type CrossingCell struct {
 
 // CrossingMatrix counts crossings by their two places. q.Limit is of no meaning.
 func (db *DB) CrossingMatrix(ctx context.Context, q CrossingQuery) (cells []CrossingCell, b Basis, err error) {
+	if err := db.recent(ctx, &q, &b); err != nil {
+		return nil, b, fmt.Errorf("count crossings: %w", err)
+	}
 	rows, err := db.QueryContext(ctx, db.text("crossings")+"\n"+db.text("crossings_matrix"), q.args()...)
 	if err != nil {
 		return nil, b, fmt.Errorf("count crossings: %w", err)

@@ -129,14 +129,15 @@ type Capture struct {
 type FileProblem struct{ Capture, File, Problem string }
 
 // Summarize gathers what was recorded in the range, which may be long: what it takes depends on the number of transactions,
-// connections and captures in it more than on that of announcements.
-func (db *DB) Summarize(ctx context.Context, in Range) (*Summary, error) {
+// connections and captures in it more than on that of announcements. Crossings are those of the newest messages tx messages in it; 0: of
+// all, which takes longest.
+func (db *DB) Summarize(ctx context.Context, in Range, messages int64) (*Summary, error) {
 	if in.Until <= in.Since {
 		return nil, errors.New("summary: the range ends before it begins")
 	}
 	s := &Summary{}
 	s.widen(in, stepFor(in))
-	q := summarizer{ctx: ctx, db: db, s: s}
+	q := summarizer{ctx: ctx, db: db, s: s, messages: messages}
 	if err := q.announcements(); err != nil { // this may change the step
 		return nil, err
 	}
@@ -197,6 +198,8 @@ type summarizer struct {
 	ctx context.Context
 	db  *DB
 	s   *Summary
+
+	messages int64 // as of Summarize
 }
 
 // each runs the query called name and calls scan for each row.
@@ -444,6 +447,6 @@ func (q *summarizer) blind() error {
 }
 
 func (q *summarizer) crossings() (err error) {
-	q.s.Crossings, q.s.CrossingsOf, err = q.db.CrossingMatrix(q.ctx, CrossingQuery{Since: q.s.Since, Until: q.s.Until, AllPlaces: true})
+	q.s.Crossings, q.s.CrossingsOf, err = q.db.CrossingMatrix(q.ctx, CrossingQuery{Since: q.s.Since, Until: q.s.Until, AllPlaces: true, Messages: q.messages})
 	return err
 }

@@ -17,12 +17,16 @@ last AS MATERIALIZED (
 kin AS (
     SELECT txid, 1 AS hops FROM last
     UNION
-    SELECT i.prev_txid, k.hops + 1 FROM kin k JOIN tx_input i ON i.txid = k.txid WHERE k.hops < $6::integer),
+    SELECT i.prev_txid, k.hops + 1
+    FROM kin k CROSS JOIN LATERAL (SELECT i.prev_txid FROM tx_input i WHERE i.txid = k.txid OFFSET 0) i -- looked up, as all of a large table isn't read then
+    WHERE k.hops < $6::integer),
 -- One row for each two transactions of which one spends outputs of the other: the sum of these outputs. A transaction may have
--- been captured several times.
+-- been captured several times; each time its inputs are the same.
 input AS MATERIALIZED (
-    SELECT DISTINCT i.txid, i.prev_txid, i.prev_vout
-    FROM tx_input i JOIN (SELECT DISTINCT txid FROM kin) k ON k.txid = i.txid),
+    SELECT txid, prev_txid, prev_vout FROM tx_input WHERE seen_at >= $1::timestamptz AND seen_at < $2::timestamptz
+    UNION
+    SELECT i.txid, i.prev_txid, i.prev_vout
+    FROM tx_input i JOIN (SELECT DISTINCT txid FROM kin WHERE hops > 1) k ON k.txid = i.txid),
 output AS MATERIALIZED (
     SELECT DISTINCT o.txid, o.index, o.value
     FROM tx_output o JOIN (SELECT DISTINCT prev_txid FROM input) i ON i.prev_txid = o.txid),
@@ -32,7 +36,7 @@ spend AS MATERIALIZED (
     GROUP BY i.txid, i.prev_txid),
 -- Who was the first to tell the node of each of these transactions, by txid, by wtxid, or by sending it; and where that is.
 known AS MATERIALIZED (
-    SELECT DISTINCT t.txid, t.wtxid
+    SELECT t.txid, t.wtxid, t.seen_at, t.conn, t.outbound
     FROM tx t JOIN (SELECT txid FROM spend UNION SELECT prev_txid FROM spend) s ON s.txid = t.txid),
 named AS MATERIALIZED (
     SELECT txid, wtxid AS hash FROM known UNION SELECT txid, txid FROM known),
@@ -43,7 +47,7 @@ first AS MATERIALIZED (
                 FROM named n JOIN item i ON i.hash = n.hash
                 WHERE i.type IN (1, 5, 1073741825) AND i.first_conn IS NOT NULL
                 UNION ALL
-                SELECT t.txid, t.seen_at, t.conn FROM tx t JOIN known k ON k.txid = t.txid AND k.wtxid = t.wtxid WHERE NOT t.outbound) s) r
+                SELECT txid, seen_at, conn FROM known WHERE NOT outbound) s) r
     WHERE rank < 2), -- the planner takes = 1 for something rare
 origin AS MATERIALIZED (
     SELECT f.txid, f.seen_at, p.place FROM first f JOIN peer_place p ON p.conn = f.conn WHERE p.place IS NOT NULL),

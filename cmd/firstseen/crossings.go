@@ -21,6 +21,9 @@ replay and sniff. A crossing is where the coins were announced from, which need 
 often is not the origin (docs/accuracy.md), and what seems to be change is a guess (docs/crossings.md). All of it was seen in the
 mempool: whether a transaction was confirmed is in no record.
 
+Without --since and --until it is about the newest 5,000 tx messages, for an answer in about a second; what their transactions spend may
+be of any time.
+
 Of each end there is the place of the peer that was first, its lead, how many peers can't be told from it within the error of their
 latencies, how many announced the transaction, and where it began most likely, with the confidence in that.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *call) error {
@@ -185,6 +188,14 @@ func plural(n int, thing string) string {
 func (c *call) sayBasis(b *analyze.Basis, shown int) {
 	if b.Capped { // programs must know, too
 		fmt.Fprintln(c.stderr, "firstseen: there are more spends than are followed, so some crossings are missing: ask for a shorter time or fewer hops")
+	}
+	if b.Since != 0 { // and here
+		text := fmt.Sprintf("this is about the newest %d tx messages, from %s: give --since for more", b.Messages, b.Since)
+		if c.format == forPeople {
+			c.say("%s", text)
+		} else {
+			fmt.Fprintln(c.stderr, "firstseen: "+text)
+		}
 	}
 	more := ""
 	if shown >= 0 && int64(shown) < b.Crossings {

@@ -17,6 +17,7 @@ import (
 	"btcsniff/analyze"
 	"btcsniff/internal/cli"
 	"btcsniff/internal/pcaptest"
+	"btcsniff/record"
 )
 
 // asLines are crossings as told.crossings has them.
@@ -93,8 +94,46 @@ func TestCrossingsAgree(t *testing.T) {
 						t.Errorf("%s, %d hops: basis = %+v, want %d crossings", d.name, hops, basis, len(want))
 					}
 				}
+				all.newest(t, d.name, db)
 			}
 		})
+	}
+}
+
+// newest compares what is found among the newest tx messages with what is found since the first of them.
+func (all *told) newest(t *testing.T, name string, db *analyze.DB) {
+	t.Helper()
+	var seen []record.Time
+	for _, times := range all.captured {
+		seen = append(seen, times...)
+	}
+	slices.Sort(seen)
+	crossings := func(q analyze.CrossingQuery) ([]string, analyze.Basis) {
+		list, basis, err := db.Crossings(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return asLines(list), basis
+	}
+	for _, n := range []int{1, 7, 30, len(seen), 1000} {
+		got, basis := crossings(analyze.CrossingQuery{Hops: 2, Messages: int64(n)})
+		var since record.Time // 0: nothing is left out
+		if n < len(seen) {
+			since = seen[len(seen)-n]
+		}
+		want, whole := crossings(analyze.CrossingQuery{Hops: 2, Since: since})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s, newest %d of %d messages: crossings differ (-since +newest):\n%s", name, n, len(seen), diff)
+		}
+		if whole.Since = since; since != 0 {
+			whole.Messages = int64(n)
+		}
+		if basis != whole {
+			t.Errorf("%s, newest %d of %d messages: basis = %+v, want %+v", name, n, len(seen), basis, whole)
+		}
+	}
+	if _, basis := crossings(analyze.CrossingQuery{Until: seen[len(seen)/2], Messages: 5}); basis.Since != seen[len(seen)/2-5] {
+		t.Errorf("%s, five messages before %s: since %s, want %s", name, seen[len(seen)/2], basis.Since, seen[len(seen)/2-5])
 	}
 }
 

@@ -98,7 +98,7 @@ func TestSummary(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := db.Summarize(t.Context(), analyze.Range{Since: e.First, Until: e.Last + 1})
+			s, err := db.Summarize(t.Context(), analyze.Range{Since: e.First, Until: e.Last + 1}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,7 +130,7 @@ func summaryParts(t *testing.T, db *analyze.DB, e analyze.Extent, all *analyze.S
 	middle -= middle % record.Time(all.Step.Microseconds())
 	var announcements, transactions int64
 	for _, in := range []analyze.Range{{Since: e.First, Until: middle}, {Since: middle, Until: e.Last + 1}} {
-		s, err := db.Summarize(t.Context(), in)
+		s, err := db.Summarize(t.Context(), in, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

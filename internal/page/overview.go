@@ -127,6 +127,9 @@ const maxPlaces = 12 // rows and columns
 // newMatrix lays crossings out, for the places that have most of them.
 func newMatrix(s *analyze.Summary) matrix {
 	m := matrix{About: "Transactions that were first seen from one place and spend, at once, what a transaction first seen from another made. From left, to top. Where a transaction was first seen is a guess at where it began, and what was seen was not confirmed yet."}
+	if b := &s.CrossingsOf; b.Since != 0 {
+		m.About += fmt.Sprintf(" To answer soon, this is about the newest %s tx messages of that time, from %s; firstseen report counts all.", formatCount(b.Messages), formatTime(b.Since))
+	}
 	weight := map[string]int64{}
 	number := map[[2]string]analyze.CrossingCell{}
 	var most int64

@@ -36,7 +36,7 @@ func WriteReport(ctx context.Context, w io.Writer, db *analyze.DB, r Report) err
 		if r.Until != 0 {
 			in.Until = r.Until
 		}
-		s, err := db.Summarize(ctx, in)
+		s, err := db.Summarize(ctx, in, 0)
 		if err != nil {
 			return err
 		}

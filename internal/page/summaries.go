@@ -57,7 +57,7 @@ func (c *summaries) make(ctx context.Context, db *analyze.DB, key summaryKey) (*
 	}
 	c.known = append(c.known, r)
 	c.mu.Unlock()
-	r.s, r.err = db.Summarize(ctx, key.Range)
+	r.s, r.err = db.Summarize(ctx, key.Range, analyze.RecentMessages)
 	if r.err != nil {
 		c.mu.Lock()
 		c.known = slices.DeleteFunc(c.known, func(x *remembered) bool { return x == r })
