@@ -38,19 +38,10 @@ named AS MATERIALIZED (
     SELECT txid, wtxid AS hash FROM known UNION SELECT txid, txid FROM known),
 entry AS MATERIALIZED (
     SELECT i.id AS item, n.txid FROM named n JOIN item i ON i.hash = n.hash WHERE i.type IN (1, 5, 1073741825)),
-early AS MATERIALIZED ( -- by numbers first, and of no message where there are no spends
-    SELECT m.item, e.txid, m.seen_at
-    FROM (SELECT item, min(seen_at) AS seen_at
-          FROM (SELECT seen_at, unnest(items) AS item FROM inv_message
-                WHERE NOT outbound AND item_max >= (SELECT min(item) FROM entry) AND item_min <= (SELECT max(item) FROM entry))
-          GROUP BY item) m
-         JOIN entry e ON e.item = m.item),
 announced AS ( -- of several in the same microsecond, the connection with the least number
-    SELECT e.txid, e.seen_at, min(m.conn) AS conn
-    FROM (SELECT conn, seen_at, unnest(items) AS item FROM inv_message
-          WHERE NOT outbound AND seen_at IN (SELECT seen_at FROM early)) m -- few messages tell of something first
-         JOIN early e ON e.item = m.item AND e.seen_at = m.seen_at
-    GROUP BY e.txid, e.seen_at),
+    SELECT e.txid, min(f.first_seen) AS seen_at, arg_min(f.first_conn, row(f.first_seen, f.first_conn)) AS conn
+    FROM entry e JOIN inv_first f ON f.item = e.item
+    GROUP BY e.txid),
 first AS MATERIALIZED (
     SELECT txid, min(seen_at) AS seen_at, arg_min(conn, row(seen_at, conn)) AS conn
     FROM (SELECT txid, seen_at, conn FROM announced

@@ -24,10 +24,7 @@ named AS MATERIALIZED ( -- the items of each by any name
          JOIN item i ON i.hash = n.name
     WHERE i.type IN (1, 5, 1073741825)),
 earlier AS MATERIALIZED (
-    SELECT n.hash
-    FROM (SELECT unnest(items) AS item FROM inv_message
-          WHERE NOT outbound AND seen_at < $1 AND item_max >= (SELECT min(id) FROM named)) m
-         JOIN named n ON n.id = m.item
+    SELECT n.hash FROM inv_first f JOIN named n ON n.id = f.item WHERE f.first_seen < $1
     UNION
     SELECT h.hash FROM heard h JOIN tx t ON t.txid = h.hash WHERE NOT t.outbound AND t.seen_at < $1),
 fresh AS MATERIALIZED (

@@ -5,17 +5,11 @@ WITH known AS MATERIALIZED (
     SELECT i.id AS item, coalesce(t.txid, i.hash) AS hash
     FROM item i LEFT JOIN tx_hash t ON t.wtxid = i.hash
     WHERE i.type IN (1, 5, 1073741825)),
-early AS MATERIALIZED (
-    SELECT item, min(seen_at) AS seen_at
-    FROM (SELECT unnest(items) AS item, seen_at FROM inv_message
-          WHERE NOT outbound AND seen_at >= $1::TIMESTAMPTZ - INTERVAL 1 HOUR AND seen_at < $2::TIMESTAMPTZ)
-    GROUP BY item),
 announced AS ( -- of several in the same microsecond, the connection with the least number
-    SELECT e.item, e.seen_at, min(m.conn) AS conn
-    FROM (SELECT unnest(items) AS item, conn, seen_at FROM inv_message
-          WHERE NOT outbound AND seen_at IN (SELECT seen_at FROM early)) m -- few messages tell of something first
-         JOIN early e ON e.item = m.item AND e.seen_at = m.seen_at
-    GROUP BY e.item, e.seen_at),
+    SELECT item, min(first_seen) AS seen_at, arg_min(first_conn, row(first_seen, first_conn)) AS conn
+    FROM inv_first
+    WHERE coalesce(second_seen, first_seen) >= $1::TIMESTAMPTZ - INTERVAL 1 HOUR AND first_seen < $2::TIMESTAMPTZ
+    GROUP BY item),
 sighted AS (
     SELECT n.hash, a.seen_at, a.conn FROM announced a JOIN known n ON n.item = a.item
     UNION ALL
