@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"btcsniff/internal/cli"
+	"btcsniff/internal/legible"
 )
 
 // A command is one kind of question.
@@ -75,7 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		err = interrupted(ctx, err)
 		for _, line := range cli.ErrorLines(err) {
-			fmt.Fprintf(stderr, "firstseen: %s\n", printable(line))
+			fmt.Fprintf(stderr, "firstseen: %s\n", legible.Text(line))
 		}
 	}
 	return err

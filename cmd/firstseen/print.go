@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"btcsniff/internal/legible"
 	"btcsniff/record"
 )
 
@@ -66,7 +67,7 @@ func (c *call) table(kind string, columns ...column) *table {
 // say writes a line for people, and nothing for programs.
 func (c *call) say(text string, args ...any) {
 	if c.format == forPeople {
-		fmt.Fprintln(c.stdout, printable(fmt.Sprintf(text, args...)))
+		fmt.Fprintln(c.stdout, legible.Text(fmt.Sprintf(text, args...)))
 	}
 }
 
@@ -215,7 +216,7 @@ func forReading(v any) string {
 		}
 		return "no"
 	}
-	return printable(text(v))
+	return legible.Text(text(v))
 }
 
 // csvCell is a value in a CSV file. A spreadsheet takes a cell for a formula if it begins with one of =+-@ or a tab or carriage
@@ -228,7 +229,7 @@ func csvCell(v any) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		s = "'" + s
 	}
-	return printable(s)
+	return legible.Text(s)
 }
 
 // text is a value for programs, but for JSON.
@@ -300,26 +301,4 @@ func jsonValue(v any) ([]byte, error) {
 		}
 	}
 	return out, nil
-}
-
-// printable is s with what doesn't print (control characters, marks that reorder text, bytes that are no UTF-8) as Go escapes.
-func printable(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-		s = s[n:]
-	}
-	return b.String()
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"btcsniff/internal/cli"
+	"btcsniff/internal/legible"
 	"btcsniff/internal/page"
 )
 
@@ -44,7 +45,7 @@ it from another one through ssh -L 8380:127.0.0.1:8380. Behind a proxy that asks
 				return cli.UsageError{Err: fmt.Errorf("--listen %s: want an address with a port, as in 127.0.0.1:8380", *listen)}
 			}
 			if a, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !a.IsLoopback()) {
-				fmt.Fprintf(c.stderr, "firstseen: serve: %s can be reached from other machines: everybody there can read the database\n", printable(*listen))
+				fmt.Fprintf(c.stderr, "firstseen: serve: %s can be reached from other machines: everybody there can read the database\n", legible.Text(*listen))
 			}
 			return serve(ctx, c, *listen, hosts, *queries)
 		}

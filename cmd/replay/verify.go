@@ -12,6 +12,7 @@ import (
 
 	"btcsniff/capture"
 	"btcsniff/internal/cli"
+	"btcsniff/internal/legible"
 	"btcsniff/internal/pipeline"
 	"btcsniff/internal/tshark"
 	"btcsniff/record"
@@ -114,17 +115,7 @@ func comparisonText(c *tshark.Comparison, ours map[string]record.Command, theirs
 	for _, name := range slices.SortedFunc(maps.Keys(names), func(x, y string) int {
 		return cmp.Or(cmp.Compare(names[y], names[x]), strings.Compare(x, y))
 	}) {
-		fmt.Fprintf(&b, "%-12s %12s %12s\n", printable(name), count(ours[name].Messages), count(theirs[name]))
+		fmt.Fprintf(&b, "%-12s %12s %12s\n", legible.Text(name), count(ours[name].Messages), count(theirs[name]))
 	}
 	return b.String() + "\n" + caveats
-}
-
-// printable is a command that a peer chose, without what a terminal would act on.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
 }

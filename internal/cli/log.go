@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+
+	"btcsniff/internal/legible"
 )
 
 // NewLogger makes a command's log: lines for people, or JSON.
@@ -47,7 +49,7 @@ func (p *plain) Handle(_ context.Context, r slog.Record) error {
 		add(a)
 	}
 	r.Attrs(add)
-	_, err := io.WriteString(p.w, line+"\n")
+	_, err := io.WriteString(p.w, legible.Text(line)+"\n") // names of files are in it, and what servers and peers said
 	return err
 }
 

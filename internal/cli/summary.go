@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"btcsniff/internal/legible"
 	"btcsniff/record"
 )
 
@@ -92,7 +93,7 @@ type LocalAddr struct {
 func (s *Summary) Write(w io.Writer) {
 	l := &s.Ledger
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(w, "%-12s %s\n", label, fmt.Sprintf(format, args...))
+		fmt.Fprintf(w, "%-12s %s\n", label, legible.Text(fmt.Sprintf(format, args...)))
 	}
 	for _, i := range s.Interfaces {
 		line("interface", "%s", i)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"btcsniff/analyze"
+	"btcsniff/internal/legible"
 	"btcsniff/record"
 )
 
@@ -207,7 +208,9 @@ func topChart(id, title, about, column string, s *analyze.Summary, list []analyz
 	return c
 }
 
-func asName(g analyze.Group) string { return cut(strings.TrimSpace("AS"+g.Name+" "+g.More), 60) }
+func asName(g analyze.Group) string {
+	return legible.Cut(strings.TrimSpace("AS"+g.Name+" "+g.More), 60)
+}
 
 func peerName(g analyze.Group) string {
 	if g.More == "" {

@@ -6,41 +6,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"btcsniff/internal/legible"
 	"btcsniff/record"
 )
 
-// clean is text that somebody else chose, such as a user agent, fit to be read: what doesn't print (control characters, marks
-// that turn the order of the text around, bytes that are no UTF-8) is written as an escape, and what is too long is cut.
-func clean(s string) string { return cut(s, 256) }
+// clean is text that somebody else chose, such as a user agent, fit to be read, and not too long.
+func clean(s string) string { return legible.Cut(s, 256) }
 
 // short is clean for narrow places.
-func short(s string) string { return cut(s, 36) }
-
-func cut(s string, most int) string {
-	var b strings.Builder
-	n := 0
-	for len(s) > 0 {
-		if n++; n > most {
-			b.WriteString("…")
-			break
-		}
-		r, size := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-		s = s[size:]
-	}
-	return b.String()
-}
+func short(s string) string { return legible.Cut(s, 36) }
 
 // formatTime writes a time to the microsecond, in UTC as all times here.
 func formatTime(t record.Time) string {
