@@ -63,9 +63,25 @@ func ErrorLines(err error) (lines []string) {
 		all = Failures{err}
 	}
 	for _, e := range all {
-		lines = append(lines, strings.Join(strings.Fields(RedactErr(e).Error()), " "))
+		lines = append(lines, oneLine(RedactErr(e).Error()))
 	}
 	return lines
+}
+
+// oneLine is an error's text in one line: what stood in lines of its own, as errors that were joined do, is told apart.
+func oneLine(text string) string {
+	one := ""
+	for line := range strings.Lines(text) {
+		words := strings.Join(strings.Fields(line), " ")
+		switch {
+		case words == "" || words == "^": // DuckDB points at a word of the line before
+		case one == "" || strings.ContainsAny(one[len(one)-1:], ".:;,!?"):
+			one = strings.TrimSpace(one + " " + words)
+		default:
+			one += "; " + words
+		}
+	}
+	return one
 }
 
 // IsTerminal says whether w is a terminal that understands how a line is erased.
