@@ -132,7 +132,7 @@ func TestVerdict(t *testing.T) {
 		{"a run's error", broken, Summary{}, nil, nil, []string{"broken"}},
 		{"a sink's error is the run's", broken, Summary{}, []Output{{Err: errors.New("sink")}}, nil, []string{"sink"}},
 		{"passwords", nil, Summary{}, []Output{{Err: errors.New("at postgres://u:secret@192.0.2.1/db")}}, nil, []string{"at postgres://u:xxxxx@192.0.2.1/db"}},
-		{"more", nil, Summary{}, nil, []error{broken, errors.New("two\nlines")}, []string{"broken", "two lines"}},
+		{"more", nil, Summary{}, nil, []error{broken, errors.New("two\nlines")}, []string{"broken", "two; lines"}},
 		{"a ledger that does not close", nil, Summary{Ledger: record.Ledger{PacketsRead: 1}}, nil, nil,
 			[]string{"ledger: 1 packets read, 0 accounted for; this is a defect of btcsniff, please report it with the capture"}},
 		{"nothing could be decoded", nil, Summary{Captures: []CaptureSummary{{Name: "usb0", Packets: 2, Undecodable: 2, reasons: " (2 unknown link type)"}}}, nil, nil,
