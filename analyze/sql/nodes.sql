@@ -19,17 +19,19 @@ WITH peer AS (
     FROM connection k
     WHERE k.opened_at < $2::timestamptz AND (k.closed_at IS NULL OR k.closed_at >= $1::timestamptz)
       AND (k.network IS NOT NULL OR k.transport = 'v2') AND ($3::text = '' OR k.network = $3::text)),
+-- The services are those that were told last: the greatest of arrays that begin with the time, which needs no sorting. They have 64 bits and
+-- no sign.
 told AS MATERIALIZED (
-    SELECT coalesce(k.network, '') AS network, a.address, a.port, a.services, a.seen_at,
-           CASE WHEN a.last_seen > a.seen_at THEN a.seen_at ELSE a.last_seen END AS last_seen, -- nobody saw it in the future
-           row_number() OVER (PARTITION BY coalesce(k.network, ''), a.address, a.port ORDER BY a.seen_at DESC, a.conn, a.pos, a.index) AS rank
+    SELECT coalesce(k.network, '') AS network, a.address, a.port,
+           max(CASE WHEN a.last_seen > a.seen_at THEN a.seen_at ELSE a.last_seen END) AS last_seen, -- nobody saw it in the future
+           max(ARRAY[(extract(epoch FROM a.seen_at) * 1000000)::bigint, -a.conn, -a.pos, -a.index,
+                     (a.services::numeric(20) - 9223372036854775808)::bigint]) AS latest
     FROM addr a JOIN connection k ON k.id = a.conn
     WHERE NOT a.outbound AND a.seen_at >= $1::timestamptz AND a.seen_at < $2::timestamptz
-      AND ($3::text = '' OR k.network = $3::text)),
+      AND ($3::text = '' OR k.network = $3::text)
+    GROUP BY coalesce(k.network, ''), a.address, a.port),
 heard AS MATERIALIZED (
-    SELECT t.network, t.address, t.port, max(CASE WHEN t.rank = 1 THEN t.services END) AS services, max(t.last_seen) AS last_seen
-    FROM told t
-    GROUP BY t.network, t.address, t.port),
+    SELECT network, address, port, latest[5]::numeric(20) + 9223372036854775808 AS services, last_seen FROM told),
 lone AS (
     SELECT network, address, min(port) AS port FROM heard GROUP BY network, address HAVING count(*) = 1),
 said AS (
