@@ -16,8 +16,11 @@ told AS MATERIALIZED ( -- the first sighting of each announced hash in the time,
       AND ($3 = '' AND $4 = '' OR first_conn IN (SELECT id FROM wanted))
       AND (second_seen IS NULL OR second_seen - first_seen >= $6::bigint * interval '1 microsecond')
     UNION ALL
-    SELECT wtxid, seen_at, conn FROM tx WHERE NOT outbound AND seen_at >= $1 AND seen_at < $2
-      AND ($3 = '' AND $4 = '' OR conn IN (SELECT id FROM wanted))),
+    SELECT t.wtxid, t.seen_at, t.conn
+    FROM tx t LEFT JOIN item i ON $6 > 0 AND i.hash = t.wtxid AND i.type IN (1, 5, 1073741825) AND i.first_seen < t.seen_at
+    WHERE i.hash IS NULL -- nearly all are announced before they are sent: one join leaves these out, where each would be looked up below
+      AND NOT t.outbound AND t.seen_at >= $1 AND t.seen_at < $2
+      AND ($3 = '' AND $4 = '' OR t.conn IN (SELECT id FROM wanted))),
 named AS ( -- by its txid, where that is known
     SELECT coalesce((SELECT t.txid FROM tx t WHERE t.wtxid = told.hash LIMIT 1), told.hash) AS hash, seen_at, conn
     FROM told),
