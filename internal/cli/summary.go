@@ -36,8 +36,8 @@ type CaptureSummary struct {
 	Name        string      `json:"name"`
 	Sensor      string      `json:"sensor"`
 	Files       int         `json:"files"`
-	First       record.Time `json:"first"` // capture times in microseconds since the Unix epoch, 0 without packets
-	Last        record.Time `json:"last"`
+	First       record.Time `json:"first,omitempty"` // capture times in microseconds since the Unix epoch, 0 without packets
+	Last        record.Time `json:"last,omitempty"`  // of captures in files; 0: not known
 	Packets     uint64      `json:"packets"`
 	Undecodable uint64      `json:"undecodable"` // of these
 	Records     uint64      `json:"records"`

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -152,5 +153,19 @@ func TestVerdict(t *testing.T) {
 				t.Errorf("exit code %d, want %d", ExitCode(err), want)
 			}
 		})
+	}
+}
+
+// TestSummaryTimes looks at the JSON form of captures' times: one that is not known, as that of an interface's last packet, is left out.
+func TestSummaryTimes(t *testing.T) {
+	got, err := json.Marshal([]CaptureSummary{{Name: "lo", First: 5}, {Name: "eth0", First: 5, Last: 7}, {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rest = `"packets":0,"undecodable":0,"records":0}`
+	const want = `[{"name":"lo","sensor":"","files":0,"first":5,` + rest + `,{"name":"eth0","sensor":"","files":0,"first":5,"last":7,` + rest +
+		`,{"name":"","sensor":"","files":0,` + rest + `]`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("captures (-want +got):\n%s", diff)
 	}
 }
