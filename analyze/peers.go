@@ -12,13 +12,13 @@ import (
 
 // A PeersQuery says what of peers is summed up. Zero fields mean what their comments say.
 type PeersQuery struct {
-	Since, Until  record.Time // 0, 0: the last stretch of time that has about 250,000 announcements; 0 alone: no limit
+	Since, Until  record.Time // 0, 0: the last stretch of time that has about 150,000 announcements; 0 alone: no limit
 	ByConnection  bool        // each connection is a peer; else each address or onion name is
-	Announcements int64       // instead of 250,000
+	Announcements int64       // instead of 150,000
 }
 
 const (
-	someAnnouncements = 250_000     // take about half a second
+	someAnnouncements = 150_000     // take about half a second
 	rttAtLeast        = time.Hour   // round-trip times are of that time before the end, at least: there is a ping every two minutes
 	listensFor        = time.Minute // a peer that was watched for less may just not have begun
 )

@@ -15,7 +15,7 @@ import (
 var peersCommand = command{
 	name:  "peers",
 	about: "Sums up each peer: how much it announces, how often it is first, how far away it is, and whether it only listens",
-	more: `Without --since and --until it is about the latest stretch of time that has some 250,000 announcements, for an answer in about a
+	more: `Without --since and --until it is about the latest stretch of time that has some 150,000 announcements, for an answer in about a
 second. Delays are behind the first, and 0 for the first; they and the share of firsts are of transactions that nobody had told of
 before that time, each on one sensor's clock. An address, or an onion name, is one peer, however many connections it has.
 Round-trip times are of the last hour at least.`,

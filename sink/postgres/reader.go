@@ -28,7 +28,7 @@ func OpenDB(ctx context.Context, url string, opt DBOptions) (*sql.DB, error) {
 	s := &Sink{target: target(config)}
 	// By a statement, because connection poolers refuse unknown parameters at start. Compiling a query takes longer than most
 	// queries here.
-	setting := fmt.Sprintf("SET TimeZone = 'UTC'; SET jit = off; SET work_mem = '64MB'; SET statement_timeout = %d", opt.Timeout.Milliseconds())
+	setting := fmt.Sprintf("SET TimeZone = 'UTC'; SET jit = off; SET work_mem = '64MB'; SET plan_cache_mode = force_custom_plan; SET statement_timeout = %d", opt.Timeout.Milliseconds())
 	if !opt.Write {
 		setting += "; SET default_transaction_read_only = on"
 	}
