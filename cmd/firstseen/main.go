@@ -27,6 +27,7 @@ type command struct {
 	name  string
 	args  string // what it takes beside flags, as in HASH; "": nothing
 	about string // what it does, in a sentence without its stop
+	pages bool   // what it writes is no table: its -h does not tell of --json and --csv, which it refuses
 	more  string // what its -h says besides, in lines
 	// timeout is for each of the many answers of a command that goes on until it is stopped, where --timeout says nothing else. 0: the
 	// command gives one answer.
@@ -97,11 +98,9 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	switch strings.TrimLeft(args[0], "-") {
 	case "h", "help":
-		fmt.Fprint(stdout, usage())
-		return nil
+		return show(stdout, usage())
 	case "version":
-		fmt.Fprintf(stdout, "firstseen (btcsniff) %s\n", cli.Version())
-		return nil
+		return show(stdout, fmt.Sprintf("firstseen (btcsniff) %s\n", cli.Version()))
 	}
 	for _, cmd := range commands() {
 		if cmd.name != args[0] {
@@ -109,12 +108,17 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		}
 		err := cmd.call(ctx, args[1:], stdout, stderr)
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprint(stdout, cmd.usage())
-			return nil
+			return show(stdout, cmd.usage())
 		}
 		return err
 	}
 	return cli.UsageError{Err: fmt.Errorf("unknown command %s: want one of %s (firstseen -h explains them)", args[0], names())}
+}
+
+// show writes what is no answer.
+func show(stdout io.Writer, text string) error {
+	_, err := io.WriteString(stdout, text)
+	return err
 }
 
 // call reads the command line and runs the command.
@@ -145,6 +149,7 @@ func (cmd *command) call(ctx context.Context, args []string, stdout, stderr io.W
 // parse reads the command line. The error is flag.ErrHelp or a cli.UsageError.
 func (c *call) parse(fs *flag.FlagSet, args []string) (err error) {
 	c.declare(fs)
+	c.declareFormats(fs)
 	if c.args, err = cli.Parse(fs, args); err != nil {
 		return err
 	}
@@ -163,7 +168,7 @@ func (c *call) parse(fs *flag.FlagSet, args []string) (err error) {
 	return nil
 }
 
-// declare declares the flags that all commands have.
+// declare declares the flags that all commands have and explain.
 func (c *call) declare(fs *flag.FlagSet) {
 	fs.Func("db", "the recorded database: `URL` is postgres://... or a DuckDB file; default btcsniff.duckdb", func(s string) error {
 		c.db = s // parsed later: the flag package's errors quote the value, which may hold a password
@@ -174,6 +179,10 @@ func (c *call) declare(fs *flag.FlagSet) {
 		timeout, text = c.timeout, fmt.Sprintf("give up an answer after `D`, as in 30s or 1h; default %v", c.timeout)
 	}
 	fs.DurationVar(&c.timeout, "timeout", timeout, text)
+}
+
+// declareFormats declares the flags that say in which form rows are printed.
+func (c *call) declareFormats(fs *flag.FlagSet) {
 	fs.BoolVar(&c.json, "json", false, "print a JSON object a line, for programs")
 	fs.BoolVar(&c.csv, "csv", false, "print CSV, for spreadsheets")
 }
@@ -202,7 +211,11 @@ func usage() string {
 func (cmd *command) usage() string {
 	fs := cli.NewFlagSet(cmd.name)
 	cmd.setup(fs)
-	(&call{timeout: cmd.timeout}).declare(fs)
+	c := &call{timeout: cmd.timeout}
+	c.declare(fs)
+	if !cmd.pages {
+		c.declareFormats(fs)
+	}
 	more := cmd.more
 	if more != "" {
 		more = strings.TrimSpace(more) + "\n\n"

@@ -13,6 +13,7 @@ import (
 var reportCommand = command{
 	name:  "report",
 	about: "Writes a page with charts: who was first, how announcements spread, what was captured and what is missing",
+	pages: true,
 	more:  `The page is one file that needs no other and no network, and can be sent to somebody. The same database gives the same bytes.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *call) error {
 		var r page.Report

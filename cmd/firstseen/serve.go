@@ -19,6 +19,7 @@ import (
 var serveCommand = command{
 	name:  "serve",
 	about: "Shows the database as web pages on this machine: overview, search by transaction and peer, captures and ledger",
+	pages: true,
 	more: `Open http://127.0.0.1:8380/ in a browser. The pages run no script and load nothing from elsewhere; the database is only read. It ends at
 SIGINT or SIGTERM, when the pages under way are written.
 

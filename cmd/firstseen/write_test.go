@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"btcsniff/internal/cli"
 )
 
 // TestWriteThrough writes a page into a named pipe, which is none that a file may take the place of.
@@ -94,5 +96,21 @@ func TestWriteWhole(t *testing.T) {
 				t.Errorf("left behind: %v (%v)", left, err)
 			}
 		})
+	}
+}
+
+// TestHelpNotWritten prints help and the version to a device that is full.
+func TestHelpNotWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"-h"}, {"list", "-h"}, {"--version"}} {
+		var said strings.Builder
+		err := run(t.Context(), args, full, &said)
+		if code, want := cli.ExitCode(err), "firstseen: write /dev/full: no space left on device\n"; code != cli.Failed || said.String() != want {
+			t.Errorf("firstseen %s: exit code %d, %q, want %d, %q", args, code, said.String(), cli.Failed, want)
+		}
 	}
 }

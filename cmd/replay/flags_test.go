@@ -109,3 +109,19 @@ func TestReadme(t *testing.T) {
 		t.Errorf("flags in README.md (-want +got):\n%s", diff)
 	}
 }
+
+// TestHelpNotWritten prints help and the version to a device that is full.
+func TestHelpNotWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"-h"}, {"--version"}} {
+		var said strings.Builder
+		err := run(t.Context(), args, strings.NewReader(""), full, &said)
+		if code, want := cli.ExitCode(err), "replay: write /dev/full: no space left on device\n"; code != cli.Failed || said.String() != want {
+			t.Errorf("replay %s: exit code %d, %q, want %d, %q", args, code, said.String(), cli.Failed, want)
+		}
+	}
+}

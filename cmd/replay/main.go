@@ -26,16 +26,21 @@ func main() {
 // decides on the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	opt, err := parseFlags(args)
+	text := ""
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, usage())
-		return nil
+		text = usage()
 	case err != nil:
 		fmt.Fprintf(stderr, "replay: %v (replay -h shows all flags)\n", cli.RedactErr(err))
 		return err
 	case opt.ShowVersion:
-		fmt.Fprintf(stdout, "replay (btcsniff) %s\n", cli.Version())
-		return nil
+		text = fmt.Sprintf("replay (btcsniff) %s\n", cli.Version())
+	}
+	if text != "" {
+		if _, err = io.WriteString(stdout, text); err != nil {
+			fmt.Fprintf(stderr, "replay: %v\n", err)
+		}
+		return err
 	}
 	bar := cli.NewProgress(stderr, cli.IsTerminal(stderr) && !opt.Quiet && !opt.JSON)
 	log := opt.NewLogger("replay", bar)

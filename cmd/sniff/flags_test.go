@@ -96,3 +96,19 @@ func TestVerifyThread(t *testing.T) {
 		}
 	}
 }
+
+// TestHelpNotWritten prints help and the version to a device that is full.
+func TestHelpNotWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"-h"}, {"--version"}} {
+		var said strings.Builder
+		err := run(t.Context(), args, nil, full, &said)
+		if code, want := cli.ExitCode(err), "sniff: write /dev/full: no space left on device\n"; code != cli.Failed || said.String() != want {
+			t.Errorf("sniff %s: exit code %d, %q, want %d, %q", args, code, said.String(), cli.Failed, want)
+		}
+	}
+}

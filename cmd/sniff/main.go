@@ -27,16 +27,21 @@ func main() {
 // one line each, when it returns; its error only decides on the exit code.
 func run(ctx context.Context, args []string, ask <-chan os.Signal, stdout, stderr io.Writer) error {
 	opt, err := parseFlags(args)
+	text := ""
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, usage())
-		return nil
+		text = usage()
 	case err != nil:
 		fmt.Fprintf(stderr, "sniff: %v (sniff -h shows all flags)\n", cli.RedactErr(err))
 		return err
 	case opt.ShowVersion:
-		fmt.Fprintf(stdout, "sniff (btcsniff) %s\n", cli.Version())
-		return nil
+		text = fmt.Sprintf("sniff (btcsniff) %s\n", cli.Version())
+	}
+	if text != "" {
+		if _, err = io.WriteString(stdout, text); err != nil {
+			fmt.Fprintf(stderr, "sniff: %v\n", err)
+		}
+		return err
 	}
 	bar := cli.NewProgress(stderr, cli.IsTerminal(stderr) && !opt.Quiet && !opt.JSON)
 	log := opt.NewLogger("sniff", bar)
