@@ -67,7 +67,7 @@ func (c *call) blocks(ctx context.Context, q analyze.BlocksQuery) error {
 // printBlocks prints a row for each block and sensor.
 func (c *call) printBlocks(list []analyze.Block) error {
 	if len(list) == 0 {
-		c.say("no block: none was announced in that time")
+		c.none("no block: none was announced in that time")
 	}
 	t := c.table("", column{"hash", "block"}, column{"first_seen", "first seen"}, column{"lead_us", "lead"}, column{"via", "by"}, column{"peer", "first peer"}, column{"place", "where"},
 		column{"peers", "peers"}, column{"half_us", "half"}, column{"nine_tenths_us", "nine tenths"}, column{"sensor", "sensor"}, column{"network", "network"})

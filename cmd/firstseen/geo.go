@@ -52,6 +52,9 @@ func listPlaces(ctx context.Context, c *call) error {
 	for _, p := range places {
 		t.row(p.Place, p.Peers, p.Connections, p.Earliest, p.Latest)
 	}
+	if len(places) == 0 {
+		c.none("no place: no peer is recorded")
+	}
 	return t.close()
 }
 

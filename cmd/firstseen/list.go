@@ -59,7 +59,7 @@ func (c *call) list(ctx context.Context, q analyze.ListQuery) error {
 		t.row(f.Hash, f.SeenAt, lead, f.Peer, orNil(f.Place), orNil(f.Country), orNil(f.ASN), orNil(f.Organisation), f.Peers, f.Sensor, orNil(f.Network), connText(f.Conn))
 	}
 	if len(list) == 0 {
-		c.say("no transaction: none is recorded that fits")
+		c.none("no transaction: none is recorded that fits")
 	}
 	return t.close()
 }

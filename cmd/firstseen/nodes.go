@@ -86,8 +86,10 @@ func (f *nodeFlags) check(c *call) error {
 func printNodes(ctx context.Context, c *call, db *analyze.DB, f *nodeFlags, places *geo.DB, dns *net.Resolver) error {
 	w := c.nodeWriter(f)
 	names := &resolver{dns: dns}
+	found := 0
 	var waiting []analyze.Node
 	flush := func() error {
+		found += len(waiting)
 		hosts := make([]string, len(waiting))
 		if f.resolve {
 			hosts = names.resolve(ctx, waiting)
@@ -113,6 +115,9 @@ func printNodes(ctx context.Context, c *call, db *analyze.DB, f *nodeFlags, plac
 	}
 	if err := errors.Join(flush(), places.Err()); err != nil {
 		return err
+	}
+	if found == 0 && f.format != "bitnodes" {
+		c.none("no node: none is recorded that fits")
 	}
 	return w.close()
 }

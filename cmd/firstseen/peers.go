@@ -46,7 +46,7 @@ func (c *call) peers(ctx context.Context, q analyze.PeersQuery, limit int) error
 		return err
 	}
 	if len(list) == 0 {
-		c.say("no peer: none is recorded in that time")
+		c.none("no peer: none is recorded in that time")
 		return c.peerTable(list).close()
 	}
 	all := len(list)

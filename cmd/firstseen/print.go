@@ -71,6 +71,13 @@ func (c *call) say(text string, args ...any) {
 	}
 }
 
+// none says on standard error, for people, why there is no row. Programs see it.
+func (c *call) none(text string) {
+	if c.format == forPeople {
+		fmt.Fprintln(c.stderr, "firstseen: "+text)
+	}
+}
+
 // row adds a row: a value for each column. A value is nil, a string, []byte (hexadecimal), a bool, a number, micros, share,
 // record.Time (the zero Time is as nil), or a pointer to one of these, where nil is nil.
 func (t *table) row(values ...any) {
