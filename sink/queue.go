@@ -42,14 +42,13 @@ type Queue struct {
 // QueueStats counts records. Every record that was made is in Stored, Added or Lost, or still waits, in memory or (see Deferred.Own)
 // on disk.
 type QueueStats struct {
-	Made     uint64 // taken from decoding
-	Added    uint64 // new in the sink
-	Stored   uint64 // found to be stored already, by an earlier run
-	Lost     uint64 // made but not written, because the sink failed or a Deferrer had no room
-	Batches  uint64 // written
-	Waiting  uint64 // batches in the queue, with the one that is being written
-	Bytes    uint64 // that the records in these take in memory, about
-	Captures uint64 // of which the sink had records already when they began
+	Made    uint64 // taken from decoding
+	Added   uint64 // new in the sink
+	Stored  uint64 // found to be stored already, by an earlier run
+	Lost    uint64 // made but not written, because the sink failed or a Deferrer had no room
+	Batches uint64 // written
+	Waiting uint64 // batches in the queue, with the one that is being written
+	Bytes   uint64 // that the records in these take in memory, about
 }
 
 // An item is one thing for the sink to do.
@@ -279,11 +278,8 @@ func (q *Queue) do(ctx context.Context, it item) {
 	case it.then != nil:
 		it.then()
 	default:
-		stored, err := q.sink.Begin(ctx, it.capture)
-		if err != nil {
+		if _, err := q.sink.Begin(ctx, it.capture); err != nil {
 			q.fail(err)
-		} else if stored > 0 {
-			q.count(func(s *QueueStats) { s.Captures++ })
 		}
 	}
 }
