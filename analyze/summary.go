@@ -158,6 +158,22 @@ func (db *DB) Summarize(ctx context.Context, in Range, messages int64) (*Summary
 	return s, nil
 }
 
+// SummarizeCaptures fills in only what a Summary says of captures: they themselves, their files' problems, their ledgers, and blind times.
+func (db *DB) SummarizeCaptures(ctx context.Context, in Range) (*Summary, error) {
+	if in.Until <= in.Since {
+		return nil, errors.New("summary: the range ends before it begins")
+	}
+	s := &Summary{}
+	s.widen(in, stepFor(in))
+	q := summarizer{ctx: ctx, db: db, s: s}
+	for _, part := range []func() error{q.captures, q.problems, q.blind} {
+		if err := part(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
 // run asks one after the other, until one fails. What else goes on is cancelled then.
 func (q *summarizer) run(cancel context.CancelCauseFunc, parts ...func() error) {
 	for _, part := range parts {

@@ -13,8 +13,8 @@ import (
 	"btcsniff/record"
 )
 
-// load returns the range that r asks for and its summary, as far as anything was recorded.
-func (s *site) load(ctx context.Context, r *http.Request) (*overview, error) {
+// load returns what summarize makes of the range that r asks for, as far as anything was recorded.
+func (s *site) load(ctx context.Context, r *http.Request, summarize func(summaryKey) (*overview, error)) (*overview, error) {
 	e, err := s.cfg.DB.Extent(ctx)
 	if err != nil {
 		return nil, err
@@ -26,17 +26,22 @@ func (s *site) load(ctx context.Context, r *http.Request) (*overview, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum, err := s.summaries.get(ctx, s.cfg.DB, summaryKey{in, e.State})
+	o, err := summarize(summaryKey{in, e.State})
 	if err != nil {
 		return nil, err
 	}
-	o := newOverview(sum)
-	o.Ranges, o.InSince, o.InUntil = links, fieldTime(sum.Since), fieldTime(sum.Until)
+	o.Ranges, o.InSince, o.InUntil = links, fieldTime(o.Since), fieldTime(o.Until)
 	return o, nil
 }
 
 func (s *site) overview(ctx context.Context, r *http.Request) (string, view, error) {
-	o, err := s.load(ctx, r)
+	o, err := s.load(ctx, r, func(key summaryKey) (*overview, error) {
+		sum, err := s.summaries.get(ctx, s.cfg.DB, key)
+		if err != nil {
+			return nil, err
+		}
+		return newOverview(sum), nil
+	})
 	return "overview", view{Title: "Overview", Body: o}, err
 }
 
@@ -45,7 +50,13 @@ func (s *site) about(ctx context.Context, r *http.Request) (string, view, error)
 	if len(q) == 0 {
 		r.URL.RawQuery = "span=all"
 	}
-	o, err := s.load(ctx, r)
+	o, err := s.load(ctx, r, func(key summaryKey) (*overview, error) {
+		sum, err := s.cfg.DB.SummarizeCaptures(ctx, key.Range)
+		if err != nil {
+			return nil, err
+		}
+		return &overview{Summary: sum, Ledger: ledgerLines(&sum.Ledger)}, nil
+	})
 	return "about", view{Title: "Captures and ledger", Body: o}, err
 }
 
