@@ -24,12 +24,13 @@ type Model struct {
 	// node relays, many peers keep silent, because they heard of the transaction from it.
 	Peers int
 	// Silent says that the observed node announced the transaction to nobody, as one that only listens. Otherwise it is taken to
-	// relay like Bitcoin Core.
+	// relay like Bitcoin Core. It is also where fewer than a third of Peers announced: one that only listens hears from nearly all.
 	Silent bool
 	// Closed says that there is no node but those that announced, as in a laboratory: one of them is the origin. The other fields above
 	// don't matter then.
 	Closed bool
-	// Error is how much the one-way latency of a peer without a known round-trip time may be off; 100 ms.
+	// Error is how much the one-way latency of a peer without a known round-trip time may be off, where too few others have one to tell;
+	// 100 ms.
 	Error time.Duration
 }
 
@@ -38,7 +39,7 @@ type Verdict struct {
 	Estimator string // likelihood; none: there was no sighting
 
 	Peer        int     // the most likely to be where the transaction began
-	Probability float64 // that it is: at most 0.95
+	Probability float64 // that it is, if the transaction was not sent by private broadcast, which can't be seen: at most 0.95
 	Elsewhere   float64 // probability that it began at none of the early announcers, as at a node that is not watched
 
 	Place      string  // the most likely origin's: a country, tor, ...; "": no peer's place is known
@@ -63,6 +64,7 @@ const (
 	defaultError  = 100 * time.Millisecond
 	defaultNodes  = 20_000
 	defaultNATed  = 3
+	mostOfSilent  = 3   // peers for each that announced, of an observed node that only listens
 	unseenPlaces  = 5.0 // peers' worth of places that no sighting is of
 	estimatorName = "likelihood"
 	noEstimator   = "none"
@@ -73,11 +75,20 @@ const (
 // Bitcoin Core's timers, against the origin being none of them. (See docs/accuracy.md for the method, and for how often it is right.)
 // It is a pure function: the same sightings give the same Verdict.
 func Origin(sightings []Sighting, m Model) Verdict {
-	table := &likelihood.Relaying
-	if m.Silent {
-		table = &likelihood.Silent
+	if !m.Silent {
+		return OriginWith(&likelihood.Relaying, sightings, m)
 	}
-	return OriginWith(table, sightings, m)
+	if few := len(sightings)*mostOfSilent < m.Peers; few && !m.closed(sightings) {
+		v := OriginWith(&likelihood.Relaying, sightings, m)
+		v.Assumed = append(v.Assumed, fmt.Sprintf("that others kept silent because they had it from the observed node, or have yet to announce it: %d of %d did", len(sightings), m.Peers))
+		return v
+	}
+	return OriginWith(&likelihood.Silent, sightings, m)
+}
+
+// closed reports whether all nodes are watched, as they are taken to be on regtest and simnet, networks that people run for themselves.
+func (m Model) closed(sightings []Sighting) bool {
+	return m.Closed || len(sightings) > 0 && (sightings[0].Network == "regtest" || sightings[0].Network == "simnet")
 }
 
 // OriginWith is Origin with another table, for those who learn or check one.
@@ -86,12 +97,12 @@ func OriginWith(table *likelihood.Table, sightings []Sighting, m Model) Verdict 
 	if len(sightings) == 0 {
 		return v
 	}
-	m = m.withDefaults(len(sightings), sightings[0].Network)
+	m = m.withDefaults(sightings)
 	arrivals := m.correct(sightings, &v)
 	v.Estimator = estimatorName
 	v.lead(arrivals)
 	e := m.evidence(arrivals)
-	p, elsewhere := table.Posterior(e.Announcements, e.Watched, e.Prior, e.None)
+	p, elsewhere := table.Posterior(e.View, e.Prior, e.None)
 	best := 0
 	for i := range p {
 		if p[i] > p[best] {
@@ -110,23 +121,24 @@ func OriginWith(table *likelihood.Table, sightings []Sighting, m Model) Verdict 
 
 // Evidence is what Origin weighs, for those who learn or check the weights.
 type Evidence struct {
-	Announcements []likelihood.Announcement // by time, with latency taken off
-	Index         []int                     // of each one's sighting
-	Watched       float64                   // share of the reachable nodes
-	Prior, None   float64                   // probabilities, before anything was seen, of any one node and of none of those that announced
+	View        *likelihood.View // of the announcements by time, with latency taken off
+	Index       []int            // of each one's sighting
+	Prior, None float64          // probabilities, before anything was seen, of any one node and of none of those that announced
 }
 
 // Early returns what Origin weighs of sightings, of which there is at least one.
 func Early(sightings []Sighting, m Model) Evidence {
-	m = m.withDefaults(len(sightings), sightings[0].Network)
+	m = m.withDefaults(sightings)
 	return m.evidence(m.correct(sightings, new(Verdict)))
 }
 
 func (m Model) evidence(arrivals []arrival) Evidence {
-	e := Evidence{Watched: math.Abs(m.Watched)}
+	var e Evidence
+	watched := math.Abs(m.Watched)
+	announcements := make([]likelihood.Announcement, len(arrivals))
 	dialed := 0.0
-	for _, a := range arrivals {
-		e.Announcements = append(e.Announcements, likelihood.Announcement{At: a.at, Opened: a.opened})
+	for i, a := range arrivals {
+		announcements[i] = likelihood.Announcement{At: a.at, Latency: a.latency, Opened: a.opened, Anonymous: a.anonymous}
 		e.Index = append(e.Index, a.index)
 		if !a.opened {
 			dialed++
@@ -134,21 +146,21 @@ func (m Model) evidence(arrivals []arrival) Evidence {
 	}
 	n, peers := float64(len(arrivals)), float64(m.Peers)
 	if m.Closed {
-		e.Watched, e.Prior = 1, 1/n
+		e.View, e.Prior = likelihood.NewView(announcements, 1), 1/n
 		return e
 	}
-	reachable := peers * dialed / n / e.Watched
+	reachable := peers * dialed / n / watched
 	if dialed == 0 {
 		reachable = m.Reachable
 	}
 	nodes := max(peers, reachable*(1+m.Unreachable)) // every node is as likely
-	e.Prior, e.None = 1/nodes, max(1-peers/nodes, 0.01)
+	e.View, e.Prior, e.None = likelihood.NewView(announcements, watched), 1/nodes, max(1-peers/nodes, 0.01)
 	return e
 }
 
-// withDefaults fills in what m leaves open. On regtest and simnet, networks that people run for themselves, all nodes are watched.
-func (m Model) withDefaults(n int, network string) Model {
-	m.Closed = m.Closed || network == "regtest" || network == "simnet"
+// withDefaults fills in what m leaves open.
+func (m Model) withDefaults(sightings []Sighting) Model {
+	m.Closed = m.closed(sightings)
 	positive := func(v *float64, def float64) bool {
 		ok := *v > 0 && !math.IsInf(*v, 1)
 		if !ok {
@@ -156,7 +168,7 @@ func (m Model) withDefaults(n int, network string) Model {
 		}
 		return ok
 	}
-	m.Peers = max(m.Peers, n)
+	m.Peers = max(m.Peers, len(sightings))
 	positive(&m.Reachable, defaultNodes)
 	positive(&m.Unreachable, defaultNATed)
 	if !positive(&m.Watched, float64(m.Peers)/m.Reachable) {
@@ -171,42 +183,103 @@ func (m Model) withDefaults(n int, network string) Model {
 
 // An arrival is a sighting with its latency taken off.
 type arrival struct {
-	index  int     // of the sighting
-	at     float64 // when the peer sent it: seconds since an arbitrary moment
-	err    float64 // how much that may be off, in seconds
-	opened bool
+	index             int     // of the sighting
+	at                float64 // when the peer sent it: seconds since an arbitrary moment
+	latency           float64 // that was taken off, in seconds
+	err               float64 // how much at may be off, in seconds
+	opened, anonymous bool
 }
 
-// correct takes half of each round-trip time off, the median where there is none, and sorts.
+// correct takes half of each round-trip time off, a typical one where there is none, and sorts.
 func (m Model) correct(sightings []Sighting, v *Verdict) []arrival {
 	v.First = first(sightings)
 	base := float64(sightings[v.First].SeenAt)
-	var known []time.Duration
-	for i := range sightings {
-		if sightings[i].RTT > 0 {
-			known = append(known, sightings[i].RTT)
-		}
-	}
-	typical := time.Duration(0)
-	if len(known) > 0 {
-		slices.Sort(known)
-		typical = known[len(known)/2]
-	}
+	usual := m.usual(sightings)
 	arrivals := make([]arrival, len(sightings))
 	for i := range sightings {
 		s := &sightings[i]
-		rtt, off := s.RTT, max(s.RTTError, 0)
-		if rtt <= 0 {
-			rtt, off = typical, m.Error
+		g := usual.of(s)
+		latency, off := min(s.RTT/2, mostLatency), max(s.RTTError, 0)
+		if s.RTT <= 0 {
+			latency, off = g.latency, g.off
+			g.used++
 		}
-		latency := min(rtt/2, mostLatency)
-		arrivals[i] = arrival{i, (float64(s.SeenAt)-base)/1e6 - latency.Seconds(), off.Seconds(), s.PeerOpened}
+		arrivals[i] = arrival{i, (float64(s.SeenAt)-base)/1e6 - latency.Seconds(), latency.Seconds(), off.Seconds(), s.PeerOpened, anonymous(s)}
 	}
 	slices.SortFunc(arrivals, func(a, b arrival) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(sightings[a.index].Conn, sightings[b.index].Conn), cmp.Compare(a.index, b.index))
 	})
-	v.assume(m, len(sightings), len(known), typical)
+	v.assume(m, &usual, len(sightings))
 	return arrivals
+}
+
+// anonymous reports whether a peer is reached over an anonymity network: it is far away, wherever it is.
+func anonymous(s *Sighting) bool { return s.Place == "tor" || s.Place == "i2p" }
+
+// A usual is the latency of peers of which none was measured: the median of the others'.
+type usual struct {
+	latency, off time.Duration
+	used         int // times
+}
+
+// usuals are one for the peers on anonymity networks and one for the others, if there are enough of each to tell.
+type usuals struct {
+	all, clear, hidden usual
+	known              int // peers with a round-trip time
+	apart              bool
+}
+
+// enoughToTell is how many round-trip times must be known of peers of a kind, for their spread to be trusted.
+const enoughToTell = 5
+
+func (m Model) usual(sightings []Sighting) usuals {
+	var all, clear, hidden []time.Duration
+	for i := range sightings {
+		s := &sightings[i]
+		if s.RTT <= 0 {
+			continue
+		}
+		latency := min(s.RTT/2, mostLatency)
+		all = append(all, latency)
+		if anonymous(s) {
+			hidden = append(hidden, latency)
+		} else {
+			clear = append(clear, latency)
+		}
+	}
+	return usuals{
+		all: m.typical(all), clear: m.typical(clear), hidden: m.typical(hidden), known: len(all),
+		apart: len(clear) >= enoughToTell && len(hidden) >= enoughToTell,
+	}
+}
+
+func (g *usuals) of(s *Sighting) *usual {
+	switch {
+	case !g.apart:
+		return &g.all
+	case anonymous(s):
+		return &g.hidden
+	}
+	return &g.clear
+}
+
+// typical is the median of latencies, and how far nine of ten are from it at the most.
+func (m Model) typical(latencies []time.Duration) usual {
+	n := len(latencies)
+	if n == 0 {
+		return usual{off: m.Error}
+	}
+	slices.Sort(latencies)
+	g := usual{latency: latencies[n/2], off: m.Error}
+	if n >= enoughToTell {
+		far := make([]time.Duration, n)
+		for i, l := range latencies {
+			far[i] = (l - g.latency).Abs()
+		}
+		slices.Sort(far)
+		g.off = far[n*9/10]
+	}
+	return g
 }
 
 func first(sightings []Sighting) int {
@@ -221,18 +294,24 @@ func first(sightings []Sighting) int {
 }
 
 // assume says what had to be assumed.
-func (v *Verdict) assume(m Model, n, known int, typical time.Duration) {
+func (v *Verdict) assume(m Model, g *usuals, n int) {
 	switch {
 	case m.Closed:
 		v.Assumed = append(v.Assumed, "that there is no node but those that announced")
 	case m.Watched < 0:
 		v.Assumed = append(v.Assumed, fmt.Sprintf("that %.3g %% of the network's reachable nodes are watched", -100*m.Watched))
 	}
-	switch {
-	case known == 0:
+	if g.known == 0 {
 		v.Assumed = append(v.Assumed, "that all peers are as far away: no round-trip time is known")
-	case known < n:
-		v.Assumed = append(v.Assumed, fmt.Sprintf("a round-trip time of %v for the %d of %d peers without one", typical.Round(time.Millisecond), n-known, n))
+		return
+	}
+	for _, of := range []struct {
+		usual
+		what string
+	}{{g.all, "without one"}, {g.clear, "without one that are not on Tor or I2P"}, {g.hidden, "without one that are on Tor or I2P"}} {
+		if of.used > 0 {
+			v.Assumed = append(v.Assumed, fmt.Sprintf("a round-trip time of %v for the %d of %d peers %s", (2*of.latency).Round(time.Millisecond), of.used, n, of.what))
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package analyze
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,7 +107,7 @@ func TestOriginProbability(t *testing.T) {
 	crowd := append([]Sighting{seen(1, 0, 80, "BR")}, wave(50, 800)...)
 	full := Model{Watched: 0.9, Silent: true}
 	far, near := Origin(alone, full), Origin(crowd, full)
-	if far.Peer != 0 || far.Probability < 2*near.Probability {
+	if far.Peer != 0 || far.Probability < 1.8*near.Probability {
 		t.Errorf("peer %d with probability %.2f four seconds before the others, %.2f just before them: want peer 0, and a lead to count",
 			far.Peer, far.Probability, near.Probability)
 	}
@@ -117,6 +118,69 @@ func TestOriginProbability(t *testing.T) {
 	opened[0].PeerOpened = true
 	if v := Origin(opened, Model{Watched: 0.1, Silent: true}); v.Peer != 0 || v.Probability < 0.2 {
 		t.Errorf("peer %d with %.2f, of one that opened its connection and was alone for four seconds; want peer 0 with 0.2 at least", v.Peer, v.Probability)
+	}
+}
+
+// TestOriginUnmeasured checks what is taken for the latency of peers without one: the median of those in the same kind of network, and
+// its error from how far these are from it.
+func TestOriginUnmeasured(t *testing.T) {
+	var in []Sighting
+	for i := range 9 { // round-trip times of 40 to 72 ms, and over Tor of 400 to 720 ms
+		in = append(in, seen(int64(i), 5000, 40+4*i, "DE"), seen(int64(100+i), 5000, 400+40*i, "tor"))
+	}
+	for _, c := range []struct {
+		name    string
+		in      []Sighting
+		index   int
+		at, err time.Duration // at is before the capture time
+		assumed []string
+	}{
+		{"one of the others", append(slices.Clone(in), seen(200, 0, 0, "US")), 18, 28 * time.Millisecond, 8 * time.Millisecond,
+			[]string{"a round-trip time of 56ms for the 1 of 19 peers without one that are not on Tor or I2P"}},
+		{"one on Tor", append(slices.Clone(in), seen(200, 0, 0, "tor")), 18, 280 * time.Millisecond, 80 * time.Millisecond,
+			[]string{"a round-trip time of 560ms for the 1 of 19 peers without one that are on Tor or I2P"}},
+		{"too few on Tor to tell", []Sighting{in[0], in[2], in[4], in[6], in[8], in[1], seen(200, 0, 0, "tor")}, 6, 26 * time.Millisecond, 174 * time.Millisecond,
+			[]string{"a round-trip time of 52ms for the 1 of 7 peers without one"}},
+		{"too few at all", []Sighting{in[0], seen(200, 0, 0, "US")}, 1, 20 * time.Millisecond, defaultError,
+			[]string{"a round-trip time of 40ms for the 1 of 2 peers without one"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Origin(c.in, Model{Watched: 0.5})
+			first := Model{}.withDefaults(c.in).correct(c.in, new(Verdict))[0]
+			if first.index != c.index || seconds(-first.at) != c.at || seconds(first.err) != c.err {
+				t.Errorf("sighting %d sent %v before, ± %v; want %d, %v, %v", first.index, seconds(-first.at), seconds(first.err), c.index, c.at, c.err)
+			}
+			if diff := cmp.Diff(c.assumed, v.Assumed); diff != "" {
+				t.Errorf("Assumed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestOriginSilent checks that an observed node which is said to be silent is not believed to be where most of its peers are.
+func TestOriginSilent(t *testing.T) {
+	in := append([]Sighting{seen(1, 0, 80, "BR")}, wave(3000, 99)...)
+	relays := Origin(in, Model{Watched: 1, Peers: 800})
+	for _, c := range []struct {
+		name     string
+		model    Model
+		believed bool
+	}{
+		{"all announced", Model{Watched: 1, Silent: true}, true},
+		{"half did", Model{Watched: 1, Silent: true, Peers: 200}, true},
+		{"an eighth did", Model{Watched: 1, Silent: true, Peers: 800}, false},
+		{"an eighth did, but there is nobody else", Model{Closed: true, Silent: true, Peers: 800}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Origin(in, c.model)
+			if doubted := slices.ContainsFunc(v.Assumed, func(s string) bool { return strings.Contains(s, "kept silent") }); doubted == c.believed {
+				t.Errorf("Assumed = %q", v.Assumed)
+			}
+			if !c.believed && v.Probability != relays.Probability {
+				t.Errorf("probability %.3f, want that of a node that relays, %.3f", v.Probability, relays.Probability)
+			}
+			checkSane(t, v, len(in))
+		})
 	}
 }
 

@@ -100,6 +100,35 @@ func TestEstimators(t *testing.T) {
 	}
 }
 
+// TestUnusual checks that where the network is not the usual one, in a way that a listener can see, peers are not called the origin more
+// often than they are.
+func TestUnusual(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cfg  simnet.Config
+	}{
+		{"half of the nodes on Tor", simnet.Config{Tor: 0.5}},
+		{"latencies three times as long", simnet.Config{Latency: 3}},
+		{"timers twice as slow", simnet.Config{InboundMean: 10e9, OutboundMean: 4e9}},
+		{"the observed node relays, and is taken for silent", simnet.Config{Relays: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.cfg.Reachable = 500
+			o := &options{seed: 78, txs: 75}
+			m := o.measure(condition{cfg: c.cfg, model: analyze.Model{Silent: true}}, 2)
+			r := &m.results[len(shares)-1]
+			said := 0.0
+			for g := range r.nodes.cases {
+				said += r.nodes.estimated[g]
+			}
+			// Two deviations, and a tenth.
+			if right := r.node[weighed]; said > 1.1*right+2*math.Sqrt(right+1) {
+				t.Errorf("%.1f of %.0f peers said to be the origin, %.0f were", said, r.txs, right)
+			}
+		})
+	}
+}
+
 // TestPrivate checks that the nodes that a private broadcast goes to, which nothing tells from an origin, are not called one for sure.
 func TestPrivate(t *testing.T) {
 	c := condition{cfg: simnet.Config{Seed: 5, Reachable: 300, Private: 1, Inbound: -1}, model: analyze.Model{Silent: true}}

@@ -24,6 +24,8 @@ func (o *options) conditions() []condition {
 			condition{name: "a tenth as many unreachable nodes", cfg: simnet.Config{Unreachable: 0.3}, model: silent},
 			condition{name: "half of the nodes on Tor", cfg: simnet.Config{Tor: 0.5}, model: silent},
 			condition{name: "latencies three times as long", cfg: simnet.Config{Latency: 3}, model: silent},
+			condition{name: "two thirds on Tor, latencies doubled", cfg: simnet.Config{Tor: 0.67, Latency: 2}, model: silent},
+			condition{name: "timers twice as slow", cfg: simnet.Config{InboundMean: 10e9, OutboundMean: 4e9}, model: silent},
 			condition{name: "timers twice as fast", cfg: simnet.Config{InboundMean: 2.5e9, OutboundMean: 1e9}, model: silent},
 			condition{name: "inbound peers asked at once", cfg: simnet.Config{RequestDelay: -1}, model: silent},
 			condition{name: "everything by private broadcast", cfg: simnet.Config{Private: 1}, model: silent},

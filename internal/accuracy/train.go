@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"btcsniff/analyze"
 	"btcsniff/analyze/likelihood"
@@ -22,21 +23,36 @@ var trainShares = [...]float64{0.01, 0.05, 0.2, 0.5, 1}
 
 // Sizes of training.
 const (
-	trainNetworks = 40  // of each mixture
+	trainNetworks = 96  // of each mixture
 	trainTxs      = 150 // in each
 	rounds        = 250 // over all examples
 	rate          = 0.08
 	ridge         = 1e-5 // penalty on the squares of weights
 )
 
-// mixture is one of the networks that are trained and calibrated with: they differ in size, in what is connected to the observer, in
-// latencies and limits, so that what is learned holds where these aren't known.
+// mixture is one of the networks that are trained and calibrated with. They differ in size, in what is connected to the observer, in
+// latencies and limits, so that what is learned holds where these aren't known. A half of them differ more: in how many nodes are on
+// Tor, in latencies up to four times as long, and in timers, so that it is learned what such a network looks like to a listener.
 func mixture(seed uint64, relays bool) simnet.Config {
 	rng := rand.New(rand.NewPCG(seed, 3))
-	return simnet.Config{
+	c := simnet.Config{
 		Seed: seed, Reachable: []int{500, 1000, 1000, 2500}[rng.IntN(4)], Inbound: []int{-1, 0, 0, 100}[rng.IntN(4)],
 		Relays: relays, NoLimit: rng.IntN(3) == 0, OneTimer: rng.IntN(3) == 0, Latency: []float64{0.7, 1, 1, 1.5}[rng.IntN(4)],
 	}
+	if seed%2 == 0 {
+		return c
+	}
+	times := func(least, most float64) float64 { return least * math.Pow(most/least, rng.Float64()) }
+	c.Tor = max(0.75*rng.Float64(), 0.01)
+	c.Latency = times(0.5, 4)
+	if rng.IntN(3) > 0 {
+		pace := times(0.4, 2.5)
+		c.InboundMean, c.OutboundMean = time.Duration(5e9*pace), time.Duration(2e9*pace)
+	}
+	if rng.IntN(4) == 0 {
+		c.RequestDelay = time.Duration(1 + 2e9*rng.Float64())
+	}
+	return c
 }
 
 // An example is one transaction at one share of watched nodes.
@@ -187,7 +203,7 @@ func makeExample(s []analyze.Sighting, m analyze.Model, origin string, weight fl
 	e := example{truth: -1, odds: math.Log(in.Prior / in.None), weight: weight}
 	var terms []likelihood.Term
 	for i := range min(len(s), likelihood.Candidates) {
-		terms = likelihood.Terms(terms[:0], in.Announcements, i, in.Watched)
+		terms = in.View.Terms(terms[:0], i)
 		small := make([]term, len(terms))
 		for j, t := range terms {
 			small[j] = term{uint16(t.Weight), float32(t.Value)}

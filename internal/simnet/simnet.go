@@ -14,13 +14,13 @@ import (
 
 // Bitcoin Core's rules.
 const (
-	inboundMean    = 5 * time.Second // net_processing.cpp, INBOUND_INVENTORY_BROADCAST_INTERVAL: one timer for all inbound peers
-	outboundMean   = 2 * time.Second // net_processing.cpp, OUTBOUND_INVENTORY_BROADCAST_INTERVAL: a timer for each outbound peer
-	inventoryLimit = 70              // net_processing.cpp, INVENTORY_BROADCAST_TARGET: 14 a second, for 5 s
-	requestDelay   = 2 * time.Second // node/txdownloadman.h, NONPREF_PEER_TX_DELAY: before asking a peer that is not outbound
-	fullRelay      = 8               // net.h, MAX_OUTBOUND_FULL_RELAY_CONNECTIONS
-	blockOnly      = 2               // net.h, MAX_BLOCK_RELAY_ONLY_CONNECTIONS: they take a place and carry no transactions
-	mostInbound    = 125 - fullRelay - blockOnly - 1
+	inboundMean   = 5 * time.Second // net_processing.cpp, INBOUND_INVENTORY_BROADCAST_INTERVAL: one timer for all inbound peers
+	outboundMean  = 2 * time.Second // net_processing.cpp, OUTBOUND_INVENTORY_BROADCAST_INTERVAL: a timer for each outbound peer
+	inventoryRate = 14              // net_processing.cpp, INVENTORY_BROADCAST_PER_SECOND: times inboundMean, 70, is what one inv carries
+	requestDelay  = 2 * time.Second // node/txdownloadman.h, NONPREF_PEER_TX_DELAY: before asking a peer that is not outbound
+	fullRelay     = 8               // net.h, MAX_OUTBOUND_FULL_RELAY_CONNECTIONS
+	blockOnly     = 2               // net.h, MAX_BLOCK_RELAY_ONLY_CONNECTIONS: they take a place and carry no transactions
+	mostInbound   = 125 - fullRelay - blockOnly - 1
 	// 125 is net.h, DEFAULT_MAX_PEER_CONNECTIONS; 1 is MAX_FEELER_CONNECTIONS.
 	privatePeers = 3 // private_broadcast.h (Bitcoin Core 31), NUM_PRIVATE_BROADCAST_PER_TX
 )
@@ -37,7 +37,7 @@ type Config struct {
 	Relays      bool    // the observed node relays: peers that heard of a transaction from it don't announce that to it
 	OneTimer    bool    // one timer for all inbound peers, as in Core before it had one for each network that they come from
 	NoLimit     bool    // no limit on what one inv carries, as where Bitcoin Core 32's token buckets (burst 420, 14 a second) never run dry
-	Rate        float64 // transactions a second in the whole network, which fill up inv messages; 7
+	Rate        float64 // transactions a second in the whole network, which fill up inv messages; 7; 13 at most
 	Latency     float64 // factor on all latencies; 1
 	// Means of the timers and the delay before asking an inbound peer, where they are not Bitcoin Core's. Of RequestDelay, less than
 	// 0 means none.
@@ -65,6 +65,7 @@ func (c Config) withDefaults() Config {
 	mean(&c.InboundMean, inboundMean)
 	mean(&c.OutboundMean, outboundMean)
 	mean(&c.RequestDelay, requestDelay)
+	c.Rate = min(c.Rate, inventoryRate-1) // or the last in rank would wait for ever
 	c.Unreachable, c.Tor, c.RequestDelay = max(c.Unreachable, 0), max(c.Tor, 0), max(c.RequestDelay, 0)
 	if c.Observer == "" {
 		c.Observer = "DE"

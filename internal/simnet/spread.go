@@ -142,9 +142,10 @@ func (s *spread) wait(mean time.Duration) time.Duration {
 	delay := s.rng.ExpFloat64() * m
 	if !s.cfg.NoLimit {
 		pending := s.cfg.Rate * (delay + s.rng.ExpFloat64()*m)
-		for pending*s.rank > inventoryLimit {
+		limit := inventoryRate * s.cfg.InboundMean.Seconds()
+		for pending*s.rank > limit {
 			more := s.rng.ExpFloat64() * m
-			pending += s.cfg.Rate*more - inventoryLimit
+			pending += s.cfg.Rate*more - limit
 			delay += more
 		}
 	}
