@@ -18,7 +18,9 @@ told AS MATERIALIZED ( -- the first sighting of each announced hash in the time,
     UNION ALL
     SELECT t.wtxid, t.seen_at, t.conn
     FROM tx t LEFT JOIN item i ON $6 > 0 AND i.hash = t.wtxid AND i.type IN (1, 5, 1073741825) AND i.first_seen < t.seen_at
-    WHERE i.hash IS NULL -- nearly all are announced before they are sent: one join leaves these out, where each would be looked up below
+                             AND i.first_seen >= $1::timestamptz - interval '1 hour' AND i.first_seen < $2
+                             AND i.day >= (($1::timestamptz - interval '1 hour') AT TIME ZONE 'UTC')::date AND i.day <= ($2::timestamptz AT TIME ZONE 'UTC')::date
+    WHERE i.hash IS NULL -- nearly all are announced shortly before they are sent: one join leaves these out, where each would be looked up below
       AND NOT t.outbound AND t.seen_at >= $1 AND t.seen_at < $2
       AND ($3 = '' AND $4 = '' OR t.conn IN (SELECT id FROM wanted))),
 named AS ( -- by its txid, where that is known
