@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // A ColumnKind says what a column's cells hold, whichever database they are from.
@@ -163,53 +166,102 @@ func (e *Export) Rows(ctx context.Context, each func([]Cell) error) error {
 	if e.db.Dialect == DuckDB {
 		return e.duckRows(ctx, each)
 	}
-	rows, err := e.db.QueryContext(ctx, e.postgresText())
-	if err != nil {
-		return fmt.Errorf("read %s: %w", e.Name, err)
-	}
-	defer rows.Close()
-	cells, raw, into := make([]Cell, len(e.Columns)), make([]sql.RawBytes, len(e.Columns)), make([]any, len(e.Columns))
-	for i := range raw {
-		into[i] = &raw[i]
-	}
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return fmt.Errorf("read %s: %w", e.Name, err)
-		}
-		for i, b := range raw {
-			cells[i] = Cell{string(b), b == nil}
-		}
-		if err := each(cells); err != nil {
-			return err
-		}
-	}
-	if err := cmp.Or(rows.Err(), ctx.Err()); err != nil {
+	rows := &copiedRows{each: each, cells: make([]Cell, len(e.Columns))}
+	if err := e.copyOut(ctx, rows, ""); rows.err != nil {
+		return rows.err
+	} else if err != nil {
 		return fmt.Errorf("read %s: %w", e.Name, err)
 	}
 	return nil
 }
 
-// postgresText is the SQL text that Rows asks Postgres. The view announcement looks up the country of each of its rows, which is fast
-// for some and costs more than all else for many: here each connection's is looked up once instead.
-func (e *Export) postgresText() string {
-	with, from := "", " FROM "+quoteName(e.Name)
+// copyOut has Postgres write all rows into w by COPY, which takes a fraction of what a query's rows cost on both sides.
+func (e *Export) copyOut(ctx context.Context, w io.Writer, format string) error {
 	list := make([]string, len(e.Columns))
 	for i, c := range e.Columns {
 		list[i] = e.asText(c)
-		if e.Name == "announcement" && c.Name == "country" {
-			with, list[i] = "WITH of (of_conn, of_place) AS MATERIALIZED (SELECT conn, place FROM peer_place) ", "of_place"
-			from += " LEFT JOIN of ON of_conn = conn"
-		}
 	}
-	return with + "SELECT " + strings.Join(list, ", ") + from
+	conn, err := e.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	err = conn.Raw(func(driver any) error {
+		c, ok := driver.(*stdlib.Conn)
+		if !ok {
+			return errors.New("no connection of pgx's driver")
+		}
+		_, err := c.Conn().PgConn().CopyTo(ctx, w, "COPY ("+e.postgresWith()+"SELECT "+strings.Join(list, ", ")+" FROM "+quoteName(e.Name)+") TO STDOUT"+format)
+		return err
+	})
+	return cmp.Or(ctx.Err(), err)
+}
+
+// copiedRows takes COPY's text format and calls each for its rows: a line a row, tabs between cells, \N for null, and a backslash before
+// what would be taken for one of these (PostgreSQL manual, COPY, "Text Format").
+type copiedRows struct {
+	each  func([]Cell) error
+	cells []Cell
+	part  []byte // of a line that has not come to its end
+	err   error  // of each
+}
+
+var copyUnescapes = strings.NewReplacer(`\\`, `\`, `\b`, "\b", `\f`, "\f", `\n`, "\n", `\r`, "\r", `\t`, "\t", `\v`, "\v")
+
+func (r *copiedRows) Write(b []byte) (int, error) {
+	n := len(b)
+	for {
+		line, rest, whole := bytes.Cut(b, []byte{'\n'})
+		if !whole {
+			r.part = append(r.part, b...)
+			return n, nil
+		}
+		if len(r.part) > 0 {
+			r.part = append(r.part, line...)
+			line = r.part
+		}
+		if r.err = r.row(string(line)); r.err != nil {
+			return 0, r.err
+		}
+		r.part, b = r.part[:0], rest
+	}
+}
+
+// row calls each for a line, which all its cells share.
+func (r *copiedRows) row(line string) error {
+	for i := range r.cells {
+		text, rest, more := strings.Cut(line, "\t")
+		if more != (i < len(r.cells)-1) {
+			return errors.New("read rows: the database sent another number of columns than it was asked for")
+		}
+		switch {
+		case text == `\N`:
+			r.cells[i] = Cell{Null: true}
+		case strings.Contains(text, `\`):
+			r.cells[i] = Cell{Text: copyUnescapes.Replace(text)}
+		default:
+			r.cells[i] = Cell{Text: text}
+		}
+		line = rest
+	}
+	return r.each(r.cells)
+}
+
+// postgresWith goes in front of the SQL text that reads all rows from Postgres. The views of announcements are made for looking up a few:
+// there, all of one are read in another way.
+func (e *Export) postgresWith() string {
+	switch e.Name { // a name in front of the statement hides the view's
+	case "inv":
+		return "WITH inv AS (" + e.db.text("export_inv") + ")\n"
+	case "announcement":
+		return "WITH inv AS (" + e.db.text("export_inv") + "), announcement AS (" + e.db.text("export_announcement") + ")\n"
+	}
+	return ""
 }
 
 // Between Go and DuckDB, rows go through a pipe as CSV: DuckDB's driver would keep a whole result in memory. A cell is empty for null,
 // else it begins with an equals sign. Line breaks, which readers of CSV don't all keep, are %0A and %0D in it, and so % is %25.
-var (
-	pipeEscapes   = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
-	pipeUnescapes = strings.NewReplacer("%25", "%", "%0D", "\r", "%0A", "\n")
-)
+var pipeUnescapes = strings.NewReplacer("%25", "%", "%0D", "\r", "%0A", "\n")
 
 const pipeBuffer = 1 << 20 // bytes
 
@@ -281,23 +333,56 @@ func readPipe(ctx context.Context, r io.Reader, columns int, each func([]Cell) e
 	return nil
 }
 
+// A row group of a Parquet file is made in memory, and so is a piece of what comes through a pipe.
+const (
+	parquetRows   = 61_440  // in a row group: half of what DuckDB takes by itself
+	maxLine       = 8 << 20 // bytes of a row as CSV
+	parquetMemory = "160MB" // for DuckDB
+	groupedMemory = "1GB"   // for DuckDB, where it has to group all announcements; what is beyond goes to disk
+)
+
 // Parquet writes the rows to a file at path, which must not exist or is replaced, in the format of Apache Parquet with zstd compression.
 // Bytes are byte arrays and times are instants in it. scratch is a DuckDB database that does the writing, where the rows are of another.
+// What doesn't fit into memory goes into a folder beside the file that is gone in the end.
 func (e *Export) Parquet(ctx context.Context, scratch *sql.DB, path string) error {
-	const options = " (FORMAT parquet, COMPRESSION zstd)"
+	writer := scratch
 	if e.db.Dialect == DuckDB {
-		list := make([]string, len(e.Columns))
-		for i, c := range e.Columns {
-			list[i] = quoteName(c.Name)
-			if c.Kind == UnsignedColumn && c.parquetType() == "VARCHAR" {
-				list[i] += "::VARCHAR AS " + list[i]
-			}
-		}
-		if _, err := e.db.ExecContext(ctx, "COPY (SELECT "+strings.Join(list, ", ")+" FROM "+quoteName(e.Name)+") TO "+quoteText(path)+options); err != nil {
-			return fmt.Errorf("write %s: %w", e.Name, err)
-		}
-		return nil
+		writer = e.db.DB
 	}
+	conn, err := writer.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", e.Name, err)
+	}
+	defer conn.Close()
+	spill := path + ".tmp"
+	defer os.RemoveAll(spill) //nolint:errcheck // it may not be there
+	memory := parquetMemory
+	if e.db.Dialect == DuckDB && (e.Name == "first_seen" || e.Name == "sighting") {
+		memory = groupedMemory
+	}
+	if _, err := conn.ExecContext(ctx, "SET memory_limit = '"+memory+"'; SET threads = 2; SET preserve_insertion_order = false; "+
+		"SET temp_directory = "+quoteText(spill)); err != nil {
+		return fmt.Errorf("write %s: %w", e.Name, err)
+	}
+	options := fmt.Sprintf(" TO %s (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE %d)", quoteText(path), parquetRows)
+	if e.db.Dialect == Postgres {
+		return e.parquetFromPipe(ctx, conn, options)
+	}
+	list := make([]string, len(e.Columns))
+	for i, c := range e.Columns {
+		list[i] = quoteName(c.Name)
+		if c.Kind == UnsignedColumn && c.parquetType() == "VARCHAR" {
+			list[i] += "::VARCHAR AS " + list[i]
+		}
+	}
+	if _, err := conn.ExecContext(ctx, "COPY (SELECT "+strings.Join(list, ", ")+" FROM "+quoteName(e.Name)+")"+options); err != nil {
+		return fmt.Errorf("write %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// parquetFromPipe has DuckDB write what the other database writes into a pipe.
+func (e *Export) parquetFromPipe(ctx context.Context, conn *sql.Conn, options string) error {
 	var list, columns []string
 	for i, c := range e.Columns {
 		list = append(list, c.fromText(fmt.Sprintf("c%d", i))+" AS "+quoteName(c.Name))
@@ -313,13 +398,15 @@ func (e *Export) Parquet(ctx context.Context, scratch *sql.DB, path string) erro
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := errors.Join(e.writePipe(ctx, w), w.Close()); err != nil {
-			cancel(err)
+		out := bufio.NewWriterSize(w, pipeBuffer) // COPY gives it row by row
+		err := errors.Join(e.copyOut(ctx, out, " (FORMAT csv)"), out.Flush(), w.Close())
+		if err != nil {
+			cancel(fmt.Errorf("read %s: %w", e.Name, err))
 		}
 	}()
-	_, err = scratch.ExecContext(ctx, fmt.Sprintf("COPY (SELECT %s FROM read_csv('/dev/fd/%d', columns = {%s}, header = false, auto_detect = false, "+
-		"delim = ',', quote = '\"', escape = '\"', max_line_size = 16777216)) TO %s%s",
-		strings.Join(list, ", "), r.Fd(), strings.Join(columns, ", "), quoteText(path), options))
+	_, err = conn.ExecContext(ctx, fmt.Sprintf("COPY (SELECT %s FROM read_csv('/dev/fd/%d', columns = {%s}, header = false, auto_detect = false, "+
+		"delim = ',', quote = '\"', escape = '\"', allow_quoted_nulls = false, max_line_size = %d, buffer_size = %d))%s",
+		strings.Join(list, ", "), r.Fd(), strings.Join(columns, ", "), maxLine, 2*maxLine, options))
 	if err != nil {
 		err = fmt.Errorf("write %s: %w", e.Name, err)
 		cancel(err)
@@ -327,26 +414,6 @@ func (e *Export) Parquet(ctx context.Context, scratch *sql.DB, path string) erro
 	r.Close() // what is still being written to it fails
 	<-done
 	return context.Cause(ctx)
-}
-
-// writePipe writes all rows into a pipe.
-func (e *Export) writePipe(ctx context.Context, w io.Writer) error {
-	out := bufio.NewWriterSize(w, pipeBuffer)
-	lines := csv.NewWriter(out)
-	record := make([]string, len(e.Columns))
-	if err := e.Rows(ctx, func(cells []Cell) error {
-		for i, c := range cells {
-			record[i] = ""
-			if !c.Null {
-				record[i] = "=" + pipeEscapes.Replace(c.Text)
-			}
-		}
-		return lines.Write(record)
-	}); err != nil {
-		return err
-	}
-	lines.Flush()
-	return errors.Join(lines.Error(), out.Flush())
 }
 
 // parquetType is DuckDB's name for the column's type in Parquet files.
@@ -373,14 +440,10 @@ func (c *ExportColumn) parquetType() string {
 	return "VARCHAR"
 }
 
-// fromText is the expression for the column's value from what came through a pipe.
+// fromText is the expression for the column's value from a cell that COPY wrote.
 func (c *ExportColumn) fromText(cell string) string {
-	text := "substr(" + cell + ", 2)"
-	switch c.Kind {
-	case BytesColumn:
-		return "unhex(" + text + ")"
-	case TextColumn, JSONColumn:
-		text = "replace(replace(replace(" + text + ", '%0A', chr(10)), '%0D', chr(13)), '%25', '%')"
+	if c.Kind == BytesColumn {
+		return "unhex(" + cell + ")"
 	}
-	return text + "::" + c.parquetType()
+	return cell + "::" + c.parquetType()
 }
