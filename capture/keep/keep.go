@@ -5,7 +5,9 @@ package keep
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -98,7 +100,10 @@ func New(src capture.Source, cfg Config) (*Keeper, error) {
 	cfg.SnapLen = cmp.Or(cfg.SnapLen, 262144)
 	probe, err := os.CreateTemp(cfg.Dir, ".btcsniff-*")
 	if err != nil {
-		return nil, fmt.Errorf("keep packets: %w", err)
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err // the file's name is ours
+		}
+		return nil, fmt.Errorf("keep packets in %s: %w: make the folder, and let the one who captures write to it", cfg.Dir, err)
 	}
 	probe.Close()
 	if err := os.Remove(probe.Name()); err != nil {

@@ -104,7 +104,7 @@ func TestHelpNotWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	for _, args := range [][]string{{"-h"}, {"--version"}} {
+	for _, args := range [][]string{{"-h"}, {"--version"}, {"-D"}} {
 		var said strings.Builder
 		err := run(t.Context(), args, nil, full, &said)
 		if code, want := cli.ExitCode(err), "sniff: write /dev/full: no space left on device\n"; code != cli.Failed || said.String() != want {

@@ -553,7 +553,7 @@ func TestErrors(t *testing.T) {
 			all := lines(said.String())
 			last := all[len(all)-1]
 			if tt.name == "no folder" {
-				tt.want = "sniff: keep packets: "
+				tt.want = "sniff: keep packets in /nonexistent/folder: no such file or directory: make the folder"
 			}
 			if cli.ExitCode(err) != tt.code || !strings.HasPrefix(last, tt.want) {
 				t.Errorf("sniff %s: exit code %d, %q, want %d, %q", tt.args, cli.ExitCode(err), last, tt.code, tt.want)

@@ -138,7 +138,9 @@ func listInterfaces(w io.Writer) error {
 		if i.Description != "" {
 			line += " - " + i.Description
 		}
-		fmt.Fprintln(w, line)
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
 	}
 	return nil
 }
