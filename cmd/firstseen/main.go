@@ -98,6 +98,9 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	switch strings.TrimLeft(args[0], "-") {
 	case "h", "help":
+		if len(args) > 1 && args[1] != "help" && !strings.HasPrefix(args[1], "-") {
+			return dispatch(ctx, []string{args[1], "-h"}, stdout, stderr)
+		}
 		return show(stdout, usage())
 	case "version":
 		return show(stdout, fmt.Sprintf("firstseen (btcsniff) %s\n", cli.Version()))
@@ -111,6 +114,10 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 			return show(stdout, cmd.usage())
 		}
 		return err
+	}
+	if strings.HasPrefix(args[0], "-") {
+		return cli.UsageError{Err: fmt.Errorf("%s: flags come behind a command, as in firstseen list --db URL: want one of %s (firstseen -h explains them)",
+			args[0], names())}
 	}
 	return cli.UsageError{Err: fmt.Errorf("unknown command %s: want one of %s (firstseen -h explains them)", args[0], names())}
 }
