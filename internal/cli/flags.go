@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"btcsniff/geo"
 	"btcsniff/internal/metrics"
@@ -175,7 +176,7 @@ func Parse(fs *flag.FlagSet, args []string) (others []string, err error) {
 		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		} else if err != nil {
-			return nil, UsageError{err}
+			return nil, UsageError{wanted(fs, err)}
 		}
 		rest := fs.Args()
 		if len(rest) == 0 {
@@ -188,6 +189,31 @@ func Parse(fs *flag.FlagSet, args []string) (others []string, err error) {
 		args = rest[1:]
 	}
 	return others, nil
+}
+
+// wanted adds to an error of the flag package, which only says that it can't parse a value, what would be one.
+func wanted(fs *flag.FlagSet, err error) error {
+	text, unparsed := strings.CutSuffix(err.Error(), ": parse error")
+	if !unparsed {
+		text, unparsed = strings.CutSuffix(text, ": value out of range")
+	}
+	const before = `" for flag -`
+	if !unparsed || !strings.Contains(text, before) {
+		return err
+	}
+	f := fs.Lookup(text[strings.LastIndex(text, before)+len(before):])
+	if f == nil {
+		return err
+	}
+	if v, ok := f.Value.(flag.Getter); ok {
+		switch v.Get().(type) {
+		case time.Duration:
+			return fmt.Errorf("%s: want a time with its unit, as in 90s or 24h", text)
+		case float64:
+			return fmt.Errorf("%s: want a number", text)
+		}
+	}
+	return fmt.Errorf("%s: want a whole number", text)
 }
 
 // FlagList is what -h shows of the flags.

@@ -102,3 +102,45 @@ func TestRedact(t *testing.T) {
 		}
 	}
 }
+
+// TestWanted gives flags values that can't be parsed.
+func TestWanted(t *testing.T) {
+	for _, tt := range []struct{ name, arg, want string }{
+		{"a time without its unit", "--duration=5", `invalid value "5" for flag -duration: want a time with its unit, as in 90s or 24h`},
+		{"a word for a number", "-c=many", `invalid value "many" for flag -c: want a whole number`},
+		{"a number below 0", "-c=-1", `invalid value "-1" for flag -c: want a whole number`},
+		{"a number that is too large", "--limit=99999999999999999999", `invalid value "99999999999999999999" for flag -limit: want a whole number`},
+		{"a share", "--share=half", `invalid value "half" for flag -share: want a number`},
+		{"what looks like the message", `--limit=" for flag -c`, `invalid value "\" for flag -c" for flag -limit: want a whole number`},
+		{"no flag", "--nope=1", "flag provided but not defined: -nope"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fs := NewFlagSet("test")
+			fs.Duration("duration", 0, "")
+			fs.Uint64("c", 0, "")
+			fs.Int("limit", 0, "")
+			fs.Float64("share", 0, "")
+			_, err := Parse(fs, []string{tt.arg})
+			if ExitCode(err) != Usage || err.Error() != tt.want {
+				t.Errorf("Parse(%s) = %v, want %s", tt.arg, err, tt.want)
+			}
+		})
+	}
+}
+
+// TestParseDatabase has values of --db that are none.
+func TestParseDatabase(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"a file of another kind", "a.pcap", "--db a.pcap: want postgres://..., duckdb:FILE or a file that ends in .duckdb"},
+		{"a sink that is no database", "jsonl:-", "--db jsonl:-: want postgres://..., duckdb:FILE or a file that ends in .duckdb"},
+		{"a bad escape in a password", "postgres://u:secret%zz@192.0.2.1/db", "--db postgres:...: this is no Postgres URL: want one as in postgres://user@host:5432/database, special characters in it as %XX"},
+		{"libpq's other form", "host=192.0.2.1 password=secret", "--db host=192.0.2.1 password=xxxxx: want postgres://..., duckdb:FILE or a file that ends in .duckdb"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ParseDatabase(tt.in)
+			if ExitCode(err) != Usage || RedactErr(err).Error() != tt.want {
+				t.Errorf("ParseDatabase(%s) = %v, want %s", tt.in, RedactErr(err), tt.want)
+			}
+		})
+	}
+}

@@ -47,7 +47,7 @@ func ParseTarget(s string) (Target, error) {
 	switch {
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
 		if _, err := url.Parse(s); err != nil || !strings.HasPrefix(rest, "//") {
-			return Target{}, errors.New("this is no Postgres URL: want one as in postgres://user@host:5432/database, special characters in it as %XX")
+			return Target{kind: toPostgres}, errors.New("this is no Postgres URL: want one as in postgres://user@host:5432/database, special characters in it as %XX")
 		}
 		return Target{Name: redact(s), kind: toPostgres, arg: s}, nil
 	case ok && scheme == "jsonl" && rest != "":
@@ -158,7 +158,7 @@ func redact(s string) string {
 
 var (
 	postgresURL = regexp.MustCompile(`postgres(ql)?://[^\s"]*`)
-	keyword     = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|[^\s&"']+)`) // of libpq's other form: host=... password=...
+	keyword     = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|[^\s&"']*[^\s&"':])`) // of libpq's other form: host=... password=...
 )
 
 // RedactErr returns err, its text without the passwords of the Postgres URLs and keyword strings that it quotes.
