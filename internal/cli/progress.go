@@ -38,7 +38,7 @@ func (p *Progress) draw(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.erase()
-	io.WriteString(p.w, line)
+	io.WriteString(p.w, "\x1b[?7l"+line+"\x1b[?7h") // DECAWM off: a narrow terminal cuts what would go on in a second line, which erase would leave
 	p.shown = true
 }
 

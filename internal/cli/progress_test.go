@@ -17,7 +17,7 @@ func TestProgress(t *testing.T) {
 	}
 	p.draw("line")
 	p.Watch(time.Hour, func() string { return "" })()
-	if want := "line\r\x1b[Ksniff: warning\nline\r\x1b[K"; out.String() != want {
+	if want := "\x1b[?7lline\x1b[?7h\r\x1b[Ksniff: warning\n\x1b[?7lline\x1b[?7h\r\x1b[K"; out.String() != want {
 		t.Errorf("terminal got %q, want %q", out.String(), want)
 	}
 }
