@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -154,8 +155,8 @@ func (e *Export) asText(c ExportColumn) string {
 		return "encode(" + name + ", 'hex')"
 	case c.Kind == TimeColumn && e.db.Dialect == DuckDB:
 		return "strftime(" + name + " AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')"
-	case c.Kind == TimeColumn:
-		return "to_char(" + name + ` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+	case e.db.Dialect == Postgres && c.Kind != BoolColumn:
+		return name // COPY makes it text, but a truth value one letter
 	}
 	return name + "::text"
 }
@@ -166,7 +167,7 @@ func (e *Export) Rows(ctx context.Context, each func([]Cell) error) error {
 	if e.db.Dialect == DuckDB {
 		return e.duckRows(ctx, each)
 	}
-	rows := &copiedRows{each: each, cells: make([]Cell, len(e.Columns))}
+	rows := &copiedRows{each: each, columns: e.Columns, cells: make([]Cell, len(e.Columns))}
 	if err := e.copyOut(ctx, rows, ""); rows.err != nil {
 		return rows.err
 	} else if err != nil {
@@ -191,6 +192,9 @@ func (e *Export) copyOut(ctx context.Context, w io.Writer, format string) error 
 		if !ok {
 			return errors.New("no connection of pgx's driver")
 		}
+		if _, err := c.Conn().Exec(ctx, "SET DateStyle = 'ISO'; SET TimeZone = 'UTC'", pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
 		_, err := c.Conn().PgConn().CopyTo(ctx, w, "COPY ("+e.postgresWith()+"SELECT "+strings.Join(list, ", ")+" FROM "+quoteName(e.Name)+") TO STDOUT"+format)
 		return err
 	})
@@ -200,10 +204,11 @@ func (e *Export) copyOut(ctx context.Context, w io.Writer, format string) error 
 // copiedRows takes COPY's text format and calls each for its rows: a line a row, tabs between cells, \N for null, and a backslash before
 // what would be taken for one of these (PostgreSQL manual, COPY, "Text Format").
 type copiedRows struct {
-	each  func([]Cell) error
-	cells []Cell
-	part  []byte // of a line that has not come to its end
-	err   error  // of each
+	each    func([]Cell) error
+	columns []ExportColumn
+	cells   []Cell
+	part    []byte // of a line that has not come to its end
+	err     error  // of each
 }
 
 var copyUnescapes = strings.NewReplacer(`\\`, `\`, `\b`, "\b", `\f`, "\f", `\n`, "\n", `\r`, "\r", `\t`, "\t", `\v`, "\v")
@@ -237,6 +242,8 @@ func (r *copiedRows) row(line string) error {
 		switch {
 		case text == `\N`:
 			r.cells[i] = Cell{Null: true}
+		case r.columns[i].Kind == TimeColumn:
+			r.cells[i] = Cell{Text: rfc3339(text)}
 		case strings.Contains(text, `\`):
 			r.cells[i] = Cell{Text: copyUnescapes.Replace(text)}
 		default:
@@ -245,6 +252,18 @@ func (r *copiedRows) row(line string) error {
 		line = rest
 	}
 	return r.each(r.cells)
+}
+
+// rfc3339 is a time as record.Layout has it, from Postgres' form, as in 2025-10-06 22:56:42.9+00. That Postgres writes it with to_char would
+// take as long as all else. What is of another form, as infinity is, stays so.
+func rfc3339(text string) string {
+	day, clock, ok := strings.Cut(text, " ")
+	clock, utc := strings.CutSuffix(clock, "+00")
+	whole, part, _ := strings.Cut(clock, ".")
+	if !ok || !utc || len(part) > 6 {
+		return text
+	}
+	return day + "T" + whole + "." + part + "000000"[len(part):] + "Z"
 }
 
 // postgresWith goes in front of the SQL text that reads all rows from Postgres. The views of announcements are made for looking up a few:

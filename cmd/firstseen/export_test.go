@@ -49,6 +49,11 @@ func TestExport(t *testing.T) {
 	p.conns = map[string]*pcaptest.Conn{"nine": c}
 	p.announce("nine", tx, true)
 	p.send("nine", tx)
+	long := make([]record.InvVect, 2500) // more than a row of Postgres' takes
+	for i := range long {
+		long[i] = record.InvVect{Type: record.InvTx, Hash: record.Hash{byte(i), byte(i >> 8), 'l'}}
+	}
+	c.A.Send(pcaptest.Regtest.Inv(long...))
 	p.places["198.51.100.9"] = "JP"
 	databases := testDatabases(t)
 	lines := p.store(t, databases...)
@@ -57,6 +62,7 @@ func TestExport(t *testing.T) {
 		"addr --columns conn,seen_at,index,address,port,services,last_seen",
 		"tx --columns conn,seen_at,txid,wtxid,version,lock_time,size,weight",
 		"first_seen", "place", "announcement --columns seen_at,peer_address,country,type,hash,conn",
+		"inv --columns seen_at,first_byte_at,conn,from_b,outbound,pos,index,count,type,hash,peer_address,peer_port,peer_name,minute",
 		"connection --columns id,peer_address,network,opened_at,closed_at,handshake_rtt_us,user_agent",
 	} {
 		args := strings.Fields(name)
