@@ -22,8 +22,7 @@ told. With HASH: every peer that told of that block, in order. Headers messages 
 and don't count.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *call) error {
 		q := &analyze.BlocksQuery{}
-		timeFlag(fs, &q.Since, "since", "what was told at `TIME` or later")
-		timeFlag(fs, &q.Until, "until", "what was told before `TIME`")
+		timeFlags(fs, &q.Since, &q.Until, "what was told")
 		fs.IntVar(&q.Limit, "limit", 10, "at most `N` blocks; default 10")
 		return func(ctx context.Context, c *call) error {
 			switch {

@@ -28,8 +28,7 @@ Of each end there is the place of the peer that was first, its lead, how many pe
 latencies, how many announced the transaction, and where it began most likely, with the confidence in that.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *call) error {
 		var q analyze.CrossingQuery
-		timeFlag(fs, &q.Since, "since", "spent by a transaction captured at `TIME` or later")
-		timeFlag(fs, &q.Until, "until", "spent by a transaction captured before `TIME`")
+		timeFlags(fs, &q.Since, &q.Until, "spent by a transaction captured")
 		placeFlag(fs, &q.From, "from", "the first transaction was first seen from `PLACE`")
 		placeFlag(fs, &q.To, "to", "the last transaction was first seen from `PLACE`")
 		fs.BoolVar(&q.AllPlaces, "all-places", false, "also where --from and --to name none, take tor, i2p, cjdns and private for places, and not just countries")
@@ -224,15 +223,26 @@ func printMatrix(ctx context.Context, c *call, db *analyze.DB, q analyze.Crossin
 	return nil
 }
 
-// timeFlag declares a flag that takes a moment of capture time.
-func timeFlag(fs *flag.FlagSet, t *record.Time, name, text string) {
-	fs.Func(name, text+", as in 2025-10-06T22:56:42Z or 2025-10-06 (UTC)", func(s string) error {
-		for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-			if at, err := time.Parse(layout, s); err == nil {
-				*t = record.Time(at.UnixMicro())
-				return nil
+// timeFlags declares the flags for a stretch of capture time, of which what is asked for.
+func timeFlags(fs *flag.FlagSet, since, until *record.Time, what string) {
+	declare := func(name, text string, t *record.Time) {
+		fs.Func(name, text+", as in 2025-10-06T22:56:42Z or 2025-10-06 (UTC)", func(s string) (err error) {
+			if *t, err = parseTime(s); err == nil && *until != 0 && *since >= *until {
+				err = errors.New("--until is not after --since: want a later time")
 			}
+			return err
+		})
+	}
+	declare("since", what+" at `TIME` or later", since)
+	declare("until", what+" before `TIME`", until)
+}
+
+// parseTime reads a moment of capture time.
+func parseTime(s string) (record.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if at, err := time.Parse(layout, s); err == nil {
+			return record.Time(at.UnixMicro()), nil
 		}
-		return errors.New("want a time as in 2025-10-06T22:56:42Z or 2025-10-06")
-	})
+	}
+	return 0, errors.New("want a time as in 2025-10-06T22:56:42Z or 2025-10-06")
 }

@@ -16,8 +16,7 @@ var listCommand = command{
 	more:  `The latest come first. Leads are on one sensor's clock, over the second peer there; peers are counted at all sensors.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *call) error {
 		q := &analyze.ListQuery{}
-		timeFlag(fs, &q.Since, "since", "only transactions first seen at `TIME` or later")
-		timeFlag(fs, &q.Until, "until", "only transactions first seen before `TIME`")
+		timeFlags(fs, &q.Since, &q.Until, "only transactions first seen")
 		placeFlag(fs, &q.Place, "country", "only where the first peer is in this `COUNTRY`")
 		fs.StringVar(&q.Peer, "peer", "", "only where this `PEER` was first: an address, with or without port, or an onion name")
 		fs.DurationVar(&q.MinLead, "min-lead", 0, "only where the lead over the second is at least `D`, as in 50ms")

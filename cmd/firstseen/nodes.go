@@ -38,8 +38,7 @@ node, has no nodes without a protocol version, and --peers leaves out most of th
 	setup: func(fs *flag.FlagSet) func(context.Context, *call) error {
 		f := &nodeFlags{}
 		fs.StringVar(&f.format, "format", "", "`FORMAT` is bitnodes, csv or jsonl (as --csv and --json)")
-		timeFlag(fs, &f.Since, "since", "nodes connected to, or told of, at `TIME` or later")
-		timeFlag(fs, &f.Until, "until", "nodes connected to, or told of, before `TIME`")
+		timeFlags(fs, &f.Since, &f.Until, "nodes connected to, or told of,")
 		fs.StringVar(&f.Network, "network", "", "only the nodes of network `NAME`, as mainnet")
 		fs.BoolVar(&f.PeersOnly, "peers", false, "only peers of the observed node")
 		fs.Func("geoip", "look up addresses of which the database knows no country in `FILE`, in MaxMind's format; may be given more than once", func(s string) error {

@@ -21,8 +21,7 @@ before that time, each on one sensor's clock. An address, or an onion name, is o
 Round-trip times are of the last hour at least.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *call) error {
 		q := &analyze.PeersQuery{}
-		timeFlag(fs, &q.Since, "since", "what peers did at `TIME` or later")
-		timeFlag(fs, &q.Until, "until", "what peers did before `TIME`")
+		timeFlags(fs, &q.Since, &q.Until, "what peers did")
 		fs.BoolVar(&q.ByConnection, "connections", false, "each connection by itself")
 		limit := fs.Int("limit", 50, "at most `N` peers, those that were first most often; 0: all; default 50")
 		return func(ctx context.Context, c *call) error {

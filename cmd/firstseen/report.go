@@ -18,14 +18,10 @@ var reportCommand = command{
 	setup: func(fs *flag.FlagSet) func(context.Context, *call) error {
 		var r page.Report
 		out := fs.String("o", "report.html", "write to `FILE`; - is standard output; default report.html")
-		timeFlag(fs, &r.Since, "since", "what was captured at `TIME` or later")
-		timeFlag(fs, &r.Until, "until", "what was captured before `TIME`")
+		timeFlags(fs, &r.Since, &r.Until, "what was captured")
 		return func(ctx context.Context, c *call) error {
-			switch {
-			case c.json || c.csv:
+			if c.json || c.csv {
 				return cli.UsageError{Err: errors.New("--json and --csv are not for pages: firstseen export writes what they are made of")}
-			case r.Until != 0 && r.Since >= r.Until:
-				return cli.UsageError{Err: errors.New("--until is not after --since: want a later time")}
 			}
 			db, err := c.open(ctx)
 			if err != nil {
