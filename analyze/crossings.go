@@ -18,7 +18,8 @@ const (
 	maxSpends    = 100_000 // that are looked at to explain the crossings of one answer
 )
 
-// RecentMessages is how many tx messages a quick question about crossings looks at: with Postgres, that takes about half a second.
+// RecentMessages is how many tx messages a quick question about crossings looks at: with Postgres, that takes about half a second. Where there
+// may be several spends between, it is half as many.
 const RecentMessages = 5_000
 
 // Times that every database holds, for no limit.
@@ -36,7 +37,7 @@ type CrossingQuery struct {
 	Hops         int         // spends from the first transaction to the last, at most; 0: 1, the most is MaxHops
 	Chains       int         // chains that are followed further from each number of spends, at most; 0 or above: MaxChains
 	Limit        int         // crossings that are returned, at most; 0 or above: 1,000
-	Messages     int64       // only the newest so many tx messages in that time are looked at for the last transaction, about; 0: all where Since or Until is given, else RecentMessages
+	Messages     int64       // only the newest so many tx messages in that time are looked at for the last transaction, about; 0: all where Since or Until is given, else RecentMessages, or half of that where Hops is above 1
 }
 
 // A Crossing is two captured transactions of which the second spends what the first made, at once or through others between them, and
@@ -120,6 +121,9 @@ func (db *DB) recent(ctx context.Context, q *CrossingQuery, b *Basis) error {
 			return nil
 		}
 		want = RecentMessages
+		if q.Hops > 1 {
+			want /= 2
+		}
 	}
 	all, err := db.Extent(ctx)
 	if err != nil || all.Last == 0 {
