@@ -107,7 +107,6 @@ func TestUnusual(t *testing.T) {
 		name string
 		cfg  simnet.Config
 	}{
-		{"half of the nodes on Tor", simnet.Config{Tor: 0.5}},
 		{"latencies three times as long", simnet.Config{Latency: 3}},
 		{"timers twice as slow", simnet.Config{InboundMean: 10e9, OutboundMean: 4e9}},
 		{"the observed node relays, and is taken for silent", simnet.Config{Relays: true}},
