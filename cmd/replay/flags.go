@@ -41,6 +41,9 @@ func parseFlags(args []string) (*options, error) {
 	if len(opt.paths) == 0 {
 		return nil, cli.UsageError{Err: errors.New("no capture given: name files or directories, or - for standard input, as in: replay capture.pcap")}
 	}
+	if slices.Contains(opt.paths, "") {
+		return nil, cli.UsageError{Err: errors.New("an empty PATH: name a file or directory; is a variable of the shell not set?")}
+	}
 	if opt.verify && (opt.SinksGiven() || opt.follow || opt.remove || slices.Contains(opt.paths, "-")) {
 		return nil, cli.UsageError{Err: errors.New("--verify stores nothing and reads files twice: leave out --sink, --follow, --rm and standard input")}
 	}
