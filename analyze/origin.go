@@ -64,8 +64,9 @@ const (
 	defaultError  = 100 * time.Millisecond
 	defaultNodes  = 20_000
 	defaultNATed  = 3
-	mostOfSilent  = 3   // peers for each that announced, of an observed node that only listens
-	unseenPlaces  = 5.0 // peers' worth of places that no sighting is of
+	learnedNodes  = 1000 // reachable nodes of the networks that likelihoods were calibrated with
+	mostOfSilent  = 3    // peers for each that announced, of an observed node that only listens
+	unseenPlaces  = 5.0  // peers' worth of places that no sighting is of
 	estimatorName = "likelihood"
 	noEstimator   = "none"
 )
@@ -154,7 +155,11 @@ func (m Model) evidence(arrivals []arrival) Evidence {
 		reachable = m.Reachable
 	}
 	nodes := max(peers, reachable*(1+m.Unreachable)) // every node is as likely
-	e.View, e.Prior, e.None = likelihood.NewView(announcements, watched), 1/nodes, max(1-peers/nodes, 0.01)
+	// That it is just this peer which looks like the origin is chance if it is none of them, the less likely the more peers there are.
+	// The weights have that for networks of about learnedNodes.
+	inbound := peers * (1 - dialed/n)
+	odds := peers / (learnedNodes*watched + inbound)
+	e.View, e.Prior, e.None = likelihood.NewView(announcements, watched), odds/nodes, max(1-peers/nodes, 0.01)
 	return e
 }
 

@@ -121,6 +121,19 @@ func TestOriginProbability(t *testing.T) {
 	}
 }
 
+// TestOriginSize checks that the same beginning tells as much in a large network as in a small one, where all nodes are watched.
+func TestOriginSize(t *testing.T) {
+	ask := func(nodes int) float64 {
+		return Origin(append([]Sighting{seen(1, 0, 80, "BR")}, wave(2500, nodes-1)...), Model{Watched: 1, Silent: true}).Probability
+	}
+	usual := ask(1000)
+	for _, nodes := range []int{300, 4000, 20_000} {
+		if got := ask(nodes); math.Abs(got-usual) > usual/5 || usual < 0.05 {
+			t.Errorf("of %d nodes the first is the origin with %.3f, of 1,000 with %.3f; want about the same", nodes, got, usual)
+		}
+	}
+}
+
 // TestOriginUnmeasured checks what is taken for the latency of peers without one: the median of those in the same kind of network, and
 // its error from how far these are from it.
 func TestOriginUnmeasured(t *testing.T) {

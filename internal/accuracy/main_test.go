@@ -107,12 +107,12 @@ func TestUnusual(t *testing.T) {
 		name string
 		cfg  simnet.Config
 	}{
-		{"latencies three times as long", simnet.Config{Latency: 3}},
-		{"timers twice as slow", simnet.Config{InboundMean: 10e9, OutboundMean: 4e9}},
-		{"the observed node relays, and is taken for silent", simnet.Config{Relays: true}},
+		{"latencies three times as long", simnet.Config{Reachable: 500, Latency: 3}},
+		{"timers twice as slow", simnet.Config{Reachable: 500, InboundMean: 10e9, OutboundMean: 4e9}},
+		{"the observed node relays, and is taken for silent", simnet.Config{Reachable: 500, Relays: true}},
+		{"few nodes", simnet.Config{Reachable: 250}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.cfg.Reachable = 500
 			o := &options{seed: 78, txs: 75}
 			m := o.measure(condition{cfg: c.cfg, model: analyze.Model{Silent: true}}, 2)
 			r := &m.results[len(shares)-1]

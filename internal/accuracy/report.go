@@ -28,11 +28,15 @@ func (o *options) conditions() []condition {
 			condition{name: "timers twice as slow", cfg: simnet.Config{InboundMean: 10e9, OutboundMean: 4e9}, model: silent},
 			condition{name: "timers twice as fast", cfg: simnet.Config{InboundMean: 2.5e9, OutboundMean: 1e9}, model: silent},
 			condition{name: "inbound peers asked at once", cfg: simnet.Config{RequestDelay: -1}, model: silent},
+			condition{name: "300 reachable nodes", cfg: simnet.Config{Reachable: 300}, model: silent},
+			condition{name: "4,000 reachable nodes", cfg: simnet.Config{Reachable: 4000}, model: silent},
 			condition{name: "everything by private broadcast", cfg: simnet.Config{Private: 1}, model: silent},
 		)
 	}
 	for i := range list {
-		list[i].cfg.Reachable = o.reachable
+		if list[i].cfg.Reachable == 0 {
+			list[i].cfg.Reachable = o.reachable
+		}
 	}
 	return list
 }
