@@ -119,7 +119,7 @@ func writeParquet(ctx context.Context, path string, e *analyze.Export) error {
 	defer scratch.Close()
 	scratch.SetMaxOpenConns(1)
 	for _, setting := range []string{
-		"SET memory_limit = '1GB'", "SET TimeZone = 'UTC'", "SET autoinstall_known_extensions = false", "SET autoload_known_extensions = false",
+		"SET TimeZone = 'UTC'", "SET autoinstall_known_extensions = false", "SET autoload_known_extensions = false",
 	} {
 		if _, err := scratch.ExecContext(ctx, setting); err != nil {
 			return fmt.Errorf("open a database in memory: %w", err)
