@@ -447,3 +447,30 @@ func TestCrossingsCommand(t *testing.T) {
 		t.Errorf("no time: exit code %d, %q", code, errs)
 	}
 }
+
+// TestSayBasis checks that an answer about the newest messages alone says so: to people behind the rows, to programs on standard error.
+func TestSayBasis(t *testing.T) {
+	b := analyze.Basis{Pairs: 3, Located: 2, Crossings: 0, Since: 1_763_798_400_000_000, Messages: 5000}
+	const text = "this is about the newest 5000 tx messages, from 2025-11-22T08:00:00.000000Z: give --since for more\n"
+	const rest = "0 crossings among 3 pairs of captured transactions of which one spends from the other; both places are known of 2 pairs\n"
+	for _, tt := range []struct {
+		name      string
+		format    format
+		since     record.Time
+		out, errs string
+	}{
+		{"people", forPeople, b.Since, text + rest, ""},
+		{"people, all", forPeople, 0, rest, ""},
+		{"programs", asJSON, b.Since, "", "firstseen: " + text},
+		{"programs, all", asJSON, 0, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			b.Since = tt.since
+			(&call{stdout: &out, stderr: &errs, format: tt.format}).sayBasis(&b, -1)
+			if diff := cmp.Diff([]string{tt.out, tt.errs}, []string{out.String(), errs.String()}); diff != "" {
+				t.Errorf("output and errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -128,6 +128,19 @@ func TestHostileReport(t *testing.T) {
 	}
 }
 
+// TestMatrixOfNewest checks that a matrix of the newest messages alone says so.
+func TestMatrixOfNewest(t *testing.T) {
+	s := &analyze.Summary{}
+	const text = "this is about the newest 5,000 tx messages of that time, from 2025-11-22 08:00:00.000000"
+	if m := newMatrix(s); strings.Contains(m.About, "newest") {
+		t.Errorf("of all: %q", m.About)
+	}
+	s.CrossingsOf = analyze.Basis{Since: 1_763_798_400_000_000, Messages: 5000}
+	if m := newMatrix(s); !strings.Contains(m.About, text) {
+		t.Errorf("of some: %q, want %q in it", m.About, text)
+	}
+}
+
 func TestBlindFor(t *testing.T) {
 	if got := blindFor(summaryOf()); got != 3*time.Second { // 0 to 2 s, and the last second
 		t.Errorf("blind for %v, want 3 s", got)
