@@ -19,8 +19,12 @@ const (
 )
 
 // RecentMessages is how many tx messages a quick question about crossings looks at: with Postgres, that takes about half a second. Where there
-// may be several spends between, it is half as many.
-const RecentMessages = 5_000
+// may be several spends between, it is half as many. Of up to fewTimes as many, which takes a few seconds at most, all are looked at
+// where nothing else was asked for.
+const (
+	RecentMessages = 5_000
+	fewTimes       = 4
+)
 
 // Times that every database holds, for no limit.
 var (
@@ -37,7 +41,7 @@ type CrossingQuery struct {
 	Hops         int         // spends from the first transaction to the last, at most; 0: 1, the most is MaxHops
 	Chains       int         // chains that are followed further from each number of spends, at most; 0 or above: MaxChains
 	Limit        int         // crossings that are returned, at most; 0 or above: 1,000
-	Messages     int64       // only the newest so many tx messages in that time are looked at for the last transaction, about; 0: all where Since or Until is given, else RecentMessages, or half of that where Hops is above 1
+	Messages     int64       // only the newest so many tx messages in that time are looked at for the last transaction, about; 0: all where Since or Until is given or they are few, else RecentMessages, or half of that where Hops is above 1
 }
 
 // A Crossing is two captured transactions of which the second spends what the first made, at once or through others between them, and
@@ -113,17 +117,24 @@ func (db *DB) Crossings(ctx context.Context, q CrossingQuery) ([]Crossing, Basis
 	return list, basis, nil
 }
 
+// messages returns how many of the newest tx messages are wanted where there are more than few; 0: all.
+func (q *CrossingQuery) messages() (want, few int64) {
+	switch {
+	case q.Messages > 0:
+		return q.Messages, q.Messages
+	case q.Since != 0 || q.Until != 0:
+		return 0, 0
+	case q.Hops > 1:
+		return RecentMessages / 2, RecentMessages / 2 * fewTimes
+	}
+	return RecentMessages, RecentMessages * fewTimes
+}
+
 // recent narrows q to the newest tx messages, where these alone are asked for, and says so in b.
 func (db *DB) recent(ctx context.Context, q *CrossingQuery, b *Basis) error {
-	want := q.Messages
-	if want <= 0 {
-		if q.Since != 0 || q.Until != 0 {
-			return nil
-		}
-		want = RecentMessages
-		if q.Hops > 1 {
-			want /= 2
-		}
+	want, few := q.messages()
+	if want == 0 {
+		return nil
 	}
 	all, err := db.Extent(ctx)
 	if err != nil || all.Last == 0 {
@@ -143,9 +154,9 @@ func (db *DB) recent(ctx context.Context, q *CrossingQuery, b *Basis) error {
 		}
 		whole := from <= max(all.First, q.Since)
 		switch {
-		case whole && found <= want:
+		case whole && found <= few:
 			return nil
-		case found >= want && since.Valid:
+		case found > few && since.Valid:
 			q.Since = record.Time(since.Time.UnixMicro())
 			b.Since, b.Messages = q.Since, taken
 			return nil

@@ -21,8 +21,8 @@ replay and sniff. A crossing is where the coins were announced from, which need 
 often is not the origin (docs/accuracy.md), and what seems to be change is a guess (docs/crossings.md). All of it was seen in the
 mempool: whether a transaction was confirmed is in no record.
 
-Without --since and --until it is about the newest 5,000 tx messages, or 2,500 where --hops is above 1, for an answer in about a second; what
-their transactions spend may be of any time.
+Without --since and --until, of more than 20,000 tx messages it is about the newest 5,000 alone, for an answer in about a second (with --hops
+above 1, of more than 10,000 about the newest 2,500); what their transactions spend may be of any time.
 
 Of each end there is the place of the peer that was first, its lead, how many peers can't be told from it within the error of their
 latencies, how many announced the transaction, and where it began most likely, with the confidence in that.`,
