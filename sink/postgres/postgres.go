@@ -150,6 +150,7 @@ func (s *Sink) Database() string {
 // Close ends the connection. Everything written is stored by then.
 func (s *Sink) Close() error {
 	s.keeper.close()
+	s.lookOver()
 	s.drop()
 	return nil
 }
