@@ -72,7 +72,7 @@ func (f *Flags) Declare(fs *flag.FlagSet, local, sensor string) {
 		f.Memory = n
 		return err
 	})
-	fs.IntVar(&f.Workers, "workers", 1, "`N` goroutines follow connections and decode; more help where cores are idle, at a little more CPU in all; records don't depend on it; default 1")
+	fs.IntVar(&f.Workers, "workers", 1, "`N` goroutines follow connections and decode; more help where cores are idle, at a little more CPU in all; records don't depend on it while nothing is evicted to stay within --memory; default 1")
 	fs.Func("metrics", "answer Prometheus at /metrics, and questions about health at /healthz and /readyz, on `ADDR`: 127.0.0.1:9332, [::1]:9332, or :9332 "+
 		"for everybody who reaches the machine; default: nowhere", func(s string) error {
 		f.Metrics = s

@@ -474,11 +474,7 @@ func TestDoubt(t *testing.T) {
 // TestReady makes a sink while the server is away: the tables are made once it is there.
 func TestReady(t *testing.T) {
 	p := fresh(t)
-	s, err := New(p.url, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := p.unconnected(t)
 	dial := s.config.DialFunc
 	s.config.DialFunc = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("connection refused") }
 	if err := s.Ready(t.Context()); !Away(err) {
@@ -518,12 +514,7 @@ func (b *brittle) Write(p []byte) (int, error) {
 func TestReadyLost(t *testing.T) {
 	again := 0
 	for left := range 12 {
-		p := fresh(t)
-		s, err := New(p.url, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
+		s := fresh(t).unconnected(t)
 		dial := s.config.DialFunc
 		var made atomic.Bool // the first; pgx makes more, to cancel a query of a lost one
 		s.config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {

@@ -147,7 +147,7 @@ func (s *Sink) Database() string {
 	return text
 }
 
-// Close ends the connection. Everything written is stored by then.
+// Close has the server gather statistics of what was written, see lookOver, and ends the connection. Everything written is stored by then.
 func (s *Sink) Close() error {
 	s.keeper.close()
 	s.lookOver()

@@ -90,6 +90,17 @@ func (p *place) sink(t testing.TB) *Sink {
 	return s
 }
 
+// unconnected makes a Sink on the place that has not connected yet.
+func (p *place) unconnected(t testing.TB) *Sink {
+	t.Helper()
+	s, err := New(p.url, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
 func (p *place) query(t *testing.T, sql string) [][]any {
 	t.Helper()
 	rows, err := p.db.Query(context.Background(), sql)
